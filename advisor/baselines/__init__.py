@@ -1,0 +1,106 @@
+"""Simple models that race against the networks: fitted once, then modules like any other.
+
+`names` lists the kinds of a task, `fit` fits one, `build` makes an empty one to load a state dict into.
+"""
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from advisor.baselines.base import QUANTILES, Baseline, BaselineConfig, Training
+from advisor.baselines.boosting import GradientBoosting
+from advisor.baselines.linear import Linear, LinearLags
+from advisor.baselines.random_convolutions import RandomConvolutions
+from advisor.baselines.simple import LastValue, Majority, Mean, SeasonalNaive
+from advisor.data.dataset import Task
+from advisor.errors import InputError
+
+__all__ = ["QUANTILES", "Baseline", "BaselineConfig", "build", "fit", "names"]
+
+_KINDS: dict[str, type[Baseline]] = {
+    "majority": Majority,
+    "mean": Mean,
+    "last_value": LastValue,
+    "seasonal_naive": SeasonalNaive,
+    "linear": Linear,
+    "linear_lags": LinearLags,
+    "gradient_boosting": GradientBoosting,
+    "random_convolutions": RandomConvolutions,
+}
+
+
+def names(task: Task) -> tuple[str, ...]:
+    """Return the kinds that can do `task`, cheapest first."""
+    return tuple(kind for kind, model in _KINDS.items() if task in model.tasks)
+
+
+def build(config: BaselineConfig) -> Baseline:
+    """Return an unfitted baseline whose buffers have the shapes of `config`, ready for `load_state_dict`."""
+    if config.kind not in names(config.task):
+        raise InputError(
+            f"No baseline is named {config.kind!r} for task {config.task}.",
+            f"Choose from {', '.join(names(config.task))}.",
+        )
+    return _KINDS[config.kind](config).eval()
+
+
+def fit(
+    kind: str,
+    task: Task,
+    x: np.ndarray,
+    lengths: np.ndarray,
+    y: np.ndarray,
+    *,
+    classes: int = 0,
+    season: int = 1,
+    horizon: int = 0,
+    seed: int = 0,
+    threads: int = 1,
+) -> Baseline:
+    """Fit a baseline in seconds; the same seed gives the same numbers.
+
+    Args:
+        kind: One of `names(task)`.
+        task: What is asked.
+        x: Raw values (N, L, C) float32, right-padded with anything; for forecasts windows (N, L, 1).
+        lengths: Valid steps of each row (N,), 1 to L.
+        y: classify: class indices (N,). regress: numbers (N,). forecast: raw futures (N, horizon).
+        classes: K of classify.
+        season: Steps in one season, for forecasts; 1: none.
+        horizon: H of forecast.
+        seed: Of every random draw.
+        threads: CPU threads for the fit.
+
+    Raises:
+        InputError: The kind does not do the task, the shapes do not fit, or only one class is seen.
+    """
+    if kind not in names(task):
+        raise InputError(f"No baseline is named {kind!r} for task {task}.", f"Choose from {', '.join(names(task))}.")
+    expected = (len(x), horizon) if task == "forecast" else (len(x),)
+    if x.ndim != 3 or len(x) == 0 or lengths.shape != (len(x),) or y.shape != expected:
+        raise InputError(
+            f"{kind} needs x (N, L, C), lengths (N,) and y {expected}, got {x.shape}, {lengths.shape} and {y.shape}.",
+            "Pass one length and one target for each row, and at least one row.",
+        )
+    if lengths.min() < 1 or lengths.max() > x.shape[1]:
+        raise InputError(
+            f"Lengths must lie in 1 to {x.shape[1]}, got {lengths.min()} to {lengths.max()}.", "Leave out empty rows."
+        )
+    config = BaselineConfig(
+        kind=kind,
+        task=task,
+        channels_in=x.shape[2],
+        classes=classes,
+        horizon=horizon,
+        season=season,
+        length=int(lengths.max()),
+    )
+    values = np.ascontiguousarray(x[:, : config.length], np.float32)
+    data = Training(values, lengths.astype(np.int64), y, config, seed)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.no_grad(), threadpool_limits(threads):
+            return _KINDS[kind].fit(data).eval()
+    finally:
+        torch.set_num_threads(before)

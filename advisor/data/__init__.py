@@ -1,0 +1,11 @@
+"""Readers: any known file of sequences to one `Dataset`; and splits of it that do not leak.
+
+Whatever is filled, dropped, sorted or renamed on the way is counted in `Dataset.notes`. Missing values: linear in
+time, nearest at the edges; infinities count as missing. The rules of each step stand in its module.
+"""
+
+from advisor.data.dataset import Dataset, ReadOptions, Task
+from advisor.data.reading import read
+from advisor.data.splits import Cut, forecast_cut, split_by_id
+
+__all__ = ["Cut", "Dataset", "ReadOptions", "Task", "forecast_cut", "read", "split_by_id"]

@@ -1,0 +1,74 @@
+"""The one form that every reader returns and every later step reads."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+Task = Literal["classify", "regress", "forecast"]
+
+
+class ReadOptions(BaseModel):
+    """What the user said about the file; everything else is guessed and printed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    task: Task | None = None
+    target: tuple[str, ...] = ()
+    """Label column (classify, regress) or the value columns to forecast; empty: guess."""
+    time: str | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Sequences of numbers and what is to be told from them.
+
+    Attributes:
+        name: Stem of the file name.
+        task: What is asked.
+        ids: One name for each series, unique.
+        series: Each float32 of shape (length, channels), finite: gaps are already filled and counted in `notes`.
+            In a forecasting set each series has one channel: a table with k target columns becomes k series.
+        channels: Names of the channels; for forecasting one name, "y".
+        labels: classify: class indices (int64); regress: numbers (float64); forecast: None.
+        classes: Class names in index order; empty unless classify.
+        stamps: Time of each step of each series (DatetimeIndex, or RangeIndex where the file has no times);
+            None unless forecast. Sorted, unique, regular.
+        freq: pandas offset alias of the step, such as "h"; None where stamps are integers or not forecast.
+        missing: Share of values that were missing in the file, 0 to 1.
+        format: What the file was taken for, in words.
+        rivals: What else it could have been, each with the flag that says so.
+        notes: Everything that was dropped, filled, sorted or renamed, with its count; one sentence each.
+        sha256: Of the file's bytes.
+    """
+
+    name: str
+    task: Task
+    ids: tuple[str, ...]
+    series: tuple[np.ndarray, ...]
+    channels: tuple[str, ...]
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    stamps: tuple[pd.Index, ...] | None = None
+    freq: str | None = None
+    missing: float = 0.0
+    format: str = ""
+    rivals: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    sha256: str = ""
+
+    def __len__(self) -> int:
+        """Return the number of series."""
+        return len(self.series)
+
+    def take(self, rows: np.ndarray) -> "Dataset":
+        """Return the series at `rows` (indices), in that order."""
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in rows),
+            series=tuple(self.series[i] for i in rows),
+            labels=None if self.labels is None else self.labels[rows],
+            stamps=None if self.stamps is None else tuple(self.stamps[i] for i in rows),
+        )

@@ -1,0 +1,128 @@
+"""The regular grid under a set of stamps, and how rows are placed on it.
+
+The most common step over all series is the grid. Dates at the start or end of months, and at the same day of each
+month, step by months; dates without weekends step by business days; other dates by a fixed time; integers by a number.
+A row off the grid moves to the nearest place; rows at one place are averaged; empty places are gaps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+import pandas as pd
+from pandas.tseries.frequencies import to_offset
+from pandas.tseries.offsets import Tick
+
+from advisor.errors import InputError
+
+DAY = 86_400_000_000
+_WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A regular axis of stamps.
+
+    Attributes:
+        kind: What one step is counted in.
+        step: Integers, microseconds, months or business days.
+        freq: pandas offset alias; None for integers.
+        month_end: Whether months are named by their last day.
+    """
+
+    kind: Literal["integer", "fixed", "month", "business"]
+    step: int
+    freq: str | None
+    month_end: bool = False
+
+    def places(self, stamps: np.ndarray) -> tuple[np.ndarray, int]:
+        """Return the nearest place of each stamp and the phase (what place 0 stands for)."""
+        if self.kind == "month":
+            units = _months(stamps)
+        elif self.kind == "business":
+            days = (stamps // DAY).astype("datetime64[D]")
+            units = np.busday_count(np.datetime64(0, "D"), days).astype(np.int64)
+        else:
+            units = stamps
+        phase = _mode(units % self.step)
+        return np.floor_divide(2 * (units - phase) + self.step, 2 * self.step), phase
+
+    def index(self, places: np.ndarray, phase: int) -> pd.Index:
+        """Return the stamps of consecutive `places`."""
+        units = places * self.step + phase
+        if self.kind == "integer":
+            return pd.RangeIndex(int(units[0]), int(units[-1]) + self.step, self.step)
+        if self.kind == "month":
+            moments = (units + self.month_end).astype("datetime64[M]").astype("datetime64[D]")
+            moments = moments - np.timedelta64(int(self.month_end), "D")
+        elif self.kind == "business":
+            moments = np.busday_offset(np.datetime64(0, "D"), units)
+        else:
+            moments = units.astype("datetime64[us]")
+        return pd.DatetimeIndex(moments.astype("datetime64[us]"))
+
+
+def find_grid(series: Sequence[np.ndarray], dates: bool) -> Grid:
+    """Return the grid that fits the sorted, distinct stamps of all series best.
+
+    Raises:
+        InputError: No series has two distinct stamps.
+    """
+    steps = np.concatenate([np.diff(stamps) for stamps in series])
+    if steps.size == 0:
+        raise InputError("all rows of each series have the same time stamp", "check the time column, or say --time")
+    step = _mode(steps)
+    if not dates:
+        return Grid("integer", step, None)
+    stamps = np.unique(np.concatenate(list(series)))
+    if (stamps % DAY == 0).all():
+        index = pd.DatetimeIndex(stamps.astype("datetime64[us]"))
+        if step >= 28 * DAY:
+            ends = bool(index.is_month_end.all())
+            if ends or len(set(index.day)) == 1:
+                months = _mode(np.concatenate([np.diff(_months(s)) for s in series]))
+                name = "ME" if ends else "MS"
+                freq = ("YE" if ends else "YS") if months == 12 and len(set(index.month)) == 1 else name
+                if freq in {"YE", "YS"}:
+                    freq += f"-{index[0].strftime('%b').upper()}"
+                return Grid("month", months, freq if months in {1, 12} else f"{months}{name}", ends)
+        if step == DAY and len(stamps) >= 10 and not (index.dayofweek >= 5).any():
+            return Grid("business", 1, "B")
+    return Grid("fixed", step, _fixed_alias(step, stamps))
+
+
+def like_grid(freq: str | None, index: pd.Index) -> Grid:
+    """Return the grid that a training set was read with."""
+    if freq is None:
+        return Grid("integer", int(index.step) if isinstance(index, pd.RangeIndex) else 1, None)
+    if freq == "B":
+        return Grid("business", 1, freq)
+    offset = to_offset(freq)
+    if offset.name[:2] in {"MS", "ME", "YS", "YE"}:
+        return Grid("month", offset.n * (12 if offset.name[0] == "Y" else 1), freq, offset.name[1] == "E")
+    step = (
+        7 * offset.n * DAY if freq.startswith("W-") else int(pd.Timedelta(cast(Tick, offset)) // pd.Timedelta(1, "us"))
+    )
+    return Grid("fixed", step, freq)
+
+
+def _fixed_alias(step: int, stamps: np.ndarray) -> str:
+    """Return the alias of a step in microseconds."""
+    if step == 7 * DAY:
+        weekdays = set(pd.DatetimeIndex(stamps.astype("datetime64[us]")).dayofweek)
+        if len(weekdays) == 1:
+            return f"W-{_WEEKDAYS[weekdays.pop()]}"
+    if step % DAY == 0:
+        return "D" if step == DAY else f"{step // DAY}D"
+    return to_offset(pd.Timedelta(step, "us")).freqstr
+
+
+def _months(stamps: np.ndarray) -> np.ndarray:
+    return stamps.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+
+
+def _mode(values: np.ndarray) -> int:
+    """Return the most common value, the smallest of several."""
+    unique, counts = np.unique(values, return_counts=True)
+    return int(unique[np.argmax(counts)])

@@ -1,0 +1,128 @@
+"""One table, a row a step: each numeric column is a series to forecast (ETT style), with or without a time column."""
+
+import numpy as np
+
+from advisor.data.dataset import Dataset, ReadOptions
+from advisor.data.forecasting import RawSeries, forecasting_dataset
+from advisor.data.sniff import Source
+from advisor.data.table import Table
+from advisor.data.time_axis import Times, compose_times, is_time_name, looks_like_dates, parse_times
+from advisor.data.wide import ID_NAMES
+from advisor.errors import InputError
+
+_CLOCK = ("year", "month", "day", "hour", "minute", "second")
+
+
+def find_times(table: Table, options: ReadOptions) -> tuple[tuple[str, ...], Times | None, list[str]]:
+    """Return the columns that hold time, the times, and what to tell.
+
+    Raises:
+        InputError: The named column holds no time, or a column of dates cannot be read.
+    """
+    if options.time is not None:
+        times = parse_times(table.cells(options.time), options.time, table.lines)
+        if times is None:
+            raise InputError(
+                f"column {options.time!r} holds no time in a known form, such as {table.cells(options.time)[0][:40]!r}",
+                "write dates as YYYY-MM-DD HH:MM:SS, or whole numbers",
+            )
+        return (options.time,), times, list(times.notes)
+    lower = {name.lower(): name for name in table.names} if table.header else {}
+    parts = [part for part in _CLOCK if part in lower and table.kinds[lower[part]] == "number"]
+    if parts[:3] == list(_CLOCK[:3]):
+        times = compose_times({part: table.matrix([lower[part]])[:, 0] for part in parts})
+        return tuple(lower[part] for part in parts), times, list(times.notes)
+    notes = []
+    named = [name for name in table.names if table.header and is_time_name(name)]
+    dated = [name for name in table.names[:200] if name not in named and looks_like_dates(table.cells(name)[:20])]
+    candidates = sorted([*named, *dated], key=lambda name: not looks_like_dates(table.cells(name)[:20]))
+    for name in candidates:
+        cells = table.cells(name)
+        times = parse_times(cells, name, table.lines) if table.kinds[name] != "empty" else None
+        numbers = times is not None and not times.dates and not options.id and not ID_NAMES & set(lower)
+        if times is not None and numbers and len(np.unique(times.stamps)) < len(times.stamps):
+            notes.append(f"Column {name!r} holds numbers that repeat, and was not taken for time.")
+            continue
+        if times is not None:
+            return (name,), times, [*notes, *times.notes]
+        notes.append(f"Column {name!r} holds no date in a known form (such as {cells[0][:40]!r}).")
+    return (), None, notes
+
+
+def read_single_table(source: Source, table: Table, options: ReadOptions, like: Dataset | None) -> Dataset:
+    """Return one series a target column.
+
+    Raises:
+        InputError: No numeric column, or a target that is not one.
+    """
+    notes = list(table.notes)
+    columns, times, told = find_times(table, options)
+    notes += told
+    if times is None:
+        times = Times(np.arange(len(table.rows), dtype=np.int64), False)
+        notes.append("No time column was found: rows are taken in file order, one step each.")
+    targets = choose_targets(table, options, set(columns), like=like, notes=notes)
+    raw = [RawSeries(targets, times.stamps, table.matrix(targets))]
+    words = f"one table, a row a step; time in {', '.join(map(repr, columns)) if columns else 'no column'}"
+    rivals = () if columns else ("rows could also be labelled sequences: say --task classify and --target COLUMN",)
+    if columns and not times.dates:
+        rivals = (f"{columns[0]!r} could also be a value: say --time with another column",)
+    return forecasting_dataset(source, raw, dates=times.dates, words=words, rivals=rivals, notes=notes, like=like)
+
+
+def choose_targets(
+    table: Table,
+    options: ReadOptions,
+    used: set[str],
+    *,
+    like: Dataset | None,
+    notes: list[str],
+    first: str | None = None,
+) -> tuple[str, ...]:
+    """Return the columns to forecast; say how many others are left out.
+
+    Args:
+        table: The cells.
+        options: Its `target` wins.
+        used: Columns of times and ids.
+        like: Training set; its ids choose where no target is named.
+        notes: Added to.
+        first: A column that is the target by its name.
+
+    Raises:
+        InputError: No numeric column, or a target that is not one.
+    """
+    free = [name for name in table.names if name not in used]
+    counters = [name for name in free if _counts_rows(table, name)]
+    empty = [name for name in free if table.kinds[name] == "empty"]
+    numeric = [name for name in free if table.kinds[name] == "number" and name not in counters]
+    trained = [name for name in numeric if like and name in like.ids]
+    targets = options.target or ((first,) if first else ()) or tuple(trained or numeric)
+    for name in options.target:
+        table.index(name)
+        if table.kinds[name] != "number":
+            raise InputError(f"{table.file}: target {name!r} holds {table.kinds[name]} cells", "name a numeric column")
+    if not targets:
+        words = [name for name in free if table.kinds[name] == "text"]
+        shown = f"; e.g. {words[0]!r}: {table.cells(words[0])[0][:40]!r}" if words else ""
+        raise InputError(f"{table.file} has no column of numbers to forecast{shown}", "check the separator and columns")
+    for what, names in (
+        ("without any value", empty),
+        ("that count the rows", [name for name in counters if name not in targets]),
+        ("of numbers that are not targets", [name for name in numeric if name not in targets]),
+        ("of text", [name for name in free if table.kinds[name] == "text"]),
+    ):
+        if names:
+            shown = ", ".join(map(repr, names[:5])) + (" ..." if len(names) > 5 else "")
+            notes.append(f"{len(names)} columns {what} were left out: {shown}.")
+    return tuple(targets)
+
+
+def _counts_rows(table: Table, name: str) -> bool:
+    """Return whether a column is 0, 1, 2, ... or 1, 2, 3, ... under a name that says so."""
+    if not (name.lower() in {"no", "index", "row", "rownum", "id", "#"} or name.startswith("unnamed_")):
+        return False
+    if table.kinds[name] != "number":
+        return False
+    values = table.matrix([name])[:, 0]
+    return bool(np.array_equal(values - values[0], np.arange(len(values)))) and values[0] in (0, 1)

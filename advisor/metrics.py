@@ -1,0 +1,91 @@
+"""Quality of predictions: one number a unit (row or series), their mean, and an interval."""
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from advisor.data.dataset import Task
+from advisor.records import Measured
+
+
+class Metric(BaseModel):
+    """How the quality of a task is measured."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    higher_is_better: bool
+    words: str
+
+    def better(self, a: float, b: float) -> bool:
+        """Return whether quality `a` is better than `b`."""
+        return a > b if self.higher_is_better else a < b
+
+
+METRICS: dict[Task, Metric] = {
+    "classify": Metric(name="accuracy", higher_is_better=True, words="share of series put into the right class"),
+    "regress": Metric(name="rmse", higher_is_better=False, words="root of the mean squared error"),
+    "forecast": Metric(
+        name="mase",
+        higher_is_better=False,
+        words="mean absolute error over that of the seasonal naive step inside the training data (Hyndman 2006)",
+    ),
+}
+
+
+def units(task: Task, answer: np.ndarray, truth: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
+    """Return one score a unit: hit (classify), squared error (regress), scaled absolute error (forecast).
+
+    Args:
+        task: Which metric.
+        answer: logits (N, K); numbers (N,); quantiles (N, H, 3) with the median in the middle.
+        truth: class indices (N,); numbers (N,); values (N, H), NaN where there is none.
+        scale: For forecast, the seasonal naive error of each unit's series, (N,).
+    """
+    if task == "classify":
+        return np.asarray(answer.argmax(1) == truth, dtype=np.float64)
+    if task == "regress":
+        return np.asarray((answer - truth) ** 2, dtype=np.float64)
+    assert scale is not None
+    return np.asarray(np.nanmean(np.abs(answer[..., 1] - truth), axis=1) / scale, dtype=np.float64)
+
+
+def summarise(task: Task, scores: np.ndarray) -> float:
+    """Return the metric from its unit scores."""
+    mean = float(np.mean(scores))
+    return float(np.sqrt(mean)) if task == "regress" else mean
+
+
+def measured(task: Task, scores: np.ndarray, split: str, groups: np.ndarray | None = None, seed: int = 0) -> Measured:
+    """Return the metric with a 95 % bootstrap interval.
+
+    Args:
+        task: Which metric.
+        scores: One a unit.
+        split: What data the units are, in words.
+        groups: Units of one group (a series, or a stretch of time) are drawn together; None: each alone.
+        seed: Of the bootstrap.
+    """
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero(groups == g) for g in np.unique(groups)] if groups is not None else None
+    draws = []
+    for _ in range(400):
+        if members is None:
+            sample = scores[rng.integers(0, len(scores), len(scores))]
+        else:
+            sample = scores[np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])]
+        draws.append(summarise(task, sample))
+    low, high = np.quantile(draws, [0.025, 0.975])
+    metric = METRICS[task]
+    return Measured(
+        metric=metric.name,
+        value=summarise(task, scores),
+        low=float(low),
+        high=float(high),
+        split=split,
+        higher_is_better=metric.higher_is_better,
+    )
+
+
+def seasonal_scale(history: np.ndarray, season: int) -> float:
+    """Return the mean absolute seasonal difference of `history` (L,), the denominator of MASE; at least 1e-8."""
+    lag = season if len(history) > season else 1
+    return max(float(np.mean(np.abs(history[lag:] - history[:-lag]))), 1e-8) if len(history) > 1 else 1.0

@@ -1,0 +1,120 @@
+"""What is saved in the run folder: frozen models, one JSON file each (trials: one line each)."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from advisor.data.dataset import Task
+
+
+class Record(BaseModel):
+    """A saved fact: frozen, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Request(Record):
+    """What the user asked for; with the data's hash it says what a run was."""
+
+    data: str
+    test: str | None = None
+    task: Task
+    target: tuple[str, ...] = ()
+    time: str | None = None
+    id: str | None = None
+    horizon: int | None = None
+    device: str = "cpu"
+    time_limit_s: float | None = None
+    trials: int | None = None
+    families: tuple[str, ...] = ()
+    seed: int = 0
+    streaming: bool = False
+
+
+class Measured(Record):
+    """A metric with its interval on a named part of the data."""
+
+    metric: str
+    """accuracy (higher is better), rmse or mase (lower is better)."""
+    value: float
+    low: float
+    high: float
+    split: str
+    higher_is_better: bool
+
+
+class CurvePoint(Record):
+    """One look at a model in training."""
+
+    step: int
+    seconds: float
+    train_loss: float
+    quality: float
+
+
+class Trial(Record):
+    """One candidate that was tried, or refused before training."""
+
+    number: int
+    family: str
+    config: dict[str, Any]
+    seed: int
+    state: Literal["complete", "pruned", "infeasible", "failed"]
+    quality: float | None = None
+    """On the validation part, in the metric's own unit."""
+    latency_ms: float | None = None
+    memory_mib: float | None = None
+    size_mib: float | None = None
+    train_s: float = 0.0
+    reason: str = ""
+    curve: tuple[CurvePoint, ...] = ()
+    baseline: bool = False
+
+
+class Ranked(Record):
+    """The best of one family (or baseline), and why it is where it is."""
+
+    family: str
+    baseline: bool = False
+    state: Literal["recommended", "tied", "behind", "infeasible", "failed", "not tried"]
+    reason: str
+    quality: Measured | None = None
+    """On data no choice has seen; None where the family did not reach the final."""
+    validation: float | None = None
+    """On the part that chose between candidates."""
+    latency_ms: float | None = None
+    memory_mib: float | None = None
+    size_mib: float | None = None
+    train_s: float | None = None
+    trials: int = 0
+
+
+class AdviceCheck(Record):
+    """One rule of the documents beside what was measured."""
+
+    key: str
+    document: str
+    says: str
+    evidence: Literal["agrees", "disagrees", "not measured"]
+    because: str
+
+
+class Recommendation(Record):
+    """The answer."""
+
+    family: str
+    baseline: bool
+    config: dict[str, Any]
+    quality: Measured
+    latency_ms: float
+    latency_stat: str
+    memory_mib: float
+    size_mib: float
+    ranking: tuple[Ranked, ...]
+    tied_with: tuple[str, ...]
+    baselines: tuple[Ranked, ...]
+    advice: tuple[AdviceCheck, ...]
+    reasons: tuple[str, ...]
+    request: Request
+    versions: dict[str, str]
+    wall_s: float

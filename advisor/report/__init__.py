@@ -1,0 +1,157 @@
+"""What is shown of a run: `html.write_report` for the browser, `console.print_recommendation` for the terminal.
+
+Here: what a report reads; how both say a number, an interval, a duration, the answer and the commands that come next;
+and which trial stands behind the answer.
+"""
+
+import json
+import math
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from advisor.errors import InputError
+from advisor.records import Measured, Recommendation, Trial
+
+ABSENT = "–"
+OPTIONAL = ("data_profile.json", "device_profile.json", "advice.json", "budget.json")
+
+
+@dataclass(frozen=True)
+class Records:
+    """What the run folder holds; `facts` maps the name of each optional file to its content, {} where absent."""
+
+    run: Path
+    rec: Recommendation
+    trials: list[Trial]
+    facts: dict[str, dict[str, Any]]
+    notes: list[str] = field(default_factory=list)
+
+
+def read_records(run: Path) -> Records:
+    """Return the records in the folder RUN; what cannot be read is counted in their notes.
+
+    Raises:
+        InputError: recommendation.json or trials.jsonl is missing, or the former is not a recommendation.
+    """
+    for name in ("recommendation.json", "trials.jsonl"):
+        if not (run / name).is_file():
+            raise InputError(
+                f"{run} has no {name}.", "Give the folder of a finished run, or finish it: advisor resume RUN."
+            )
+    try:
+        rec = Recommendation.model_validate_json((run / "recommendation.json").read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        hint = "Repeat the run with this version: advisor recommend DATA --out RUN."
+        raise InputError(f"recommendation.json is not a recommendation: {place}: {first['msg']}.", hint) from error
+    records = Records(run, rec, [], {})
+    torn = 0
+    for line in (run / "trials.jsonl").read_bytes().splitlines():
+        try:
+            records.trials.extend([Trial.model_validate_json(line)] if line.strip() else [])
+        except ValidationError:
+            torn += 1
+    if torn:
+        records.notes.append(f"{torn} line(s) of trials.jsonl could not be read and are left out.")
+    for name in OPTIONAL:
+        try:
+            found = json.loads((run / name).read_bytes())
+            records.facts[name] = found if isinstance(found, dict) else {"content": found}
+        except FileNotFoundError:
+            records.facts[name] = {}
+        except ValueError:
+            records.facts[name] = {}
+            records.notes.append(f"{name} is not JSON and is left out.")
+    return records
+
+
+def number(value: float | None) -> str:
+    """Return a number with three significant digits; integers in full.
+
+    Example:
+        >>> number(0.91234), number(12345.6), number(7), number(None)
+        ('0.912', '12,300', '7', '–')
+    """
+    if value is None:
+        return ABSENT
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not math.isfinite(value):
+        return "not finite"
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.3g}")
+    if 1e3 <= abs(rounded) < 1e15:
+        return f"{rounded:,.0f}"
+    return f"{value:#.3g}".removesuffix(".")
+
+
+def interval(measured: Measured | None) -> str:
+    """Return the value and, in brackets, the interval around it."""
+    if measured is None:
+        return ABSENT
+    return f"{number(measured.value)} ({number(measured.low)} to {number(measured.high)})"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration in the unit a person would choose."""
+    if seconds is None or not math.isfinite(seconds):
+        return number(seconds)
+    if seconds < 60:
+        return f"{number(float(seconds))} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def answer(rec: Recommendation) -> str:
+    """Return the recommendation in one sentence, without the name of the family."""
+    better = "higher" if rec.quality.higher_is_better else "lower"
+    return (
+        f"{rec.quality.metric} {interval(rec.quality)} on {rec.quality.split} ({better} is better), "
+        f"{rec.latency_stat} latency {number(rec.latency_ms)} ms, peak memory {number(rec.memory_mib)} MiB, "
+        f"model size {number(rec.size_mib)} MiB."
+    )
+
+
+def remarks(rec: Recommendation) -> tuple[str, ...]:
+    """Return what a reader must not miss: a baseline that won, families that are as good."""
+    found = []
+    if rec.baseline:
+        found.append("A simple baseline is the answer here, not a sequence model; the reasons say why.")
+    if rec.tied_with:
+        found.append(f"Tied within the margin: {', '.join(rec.tied_with)}.")
+    return tuple(found)
+
+
+def next_commands(rec: Recommendation, run: Path) -> tuple[str, ...]:
+    """Return the commands that use the result, ready to paste; export only for a sequence model."""
+    folder, data = shlex.quote(str(run)), shlex.quote(rec.request.data)
+    predict = f"advisor predict {folder} {data} -o predictions.csv"
+    export = f"advisor export {folder} --format onnx -o model.onnx"
+    return (predict,) if rec.baseline else (predict, export)
+
+
+def clean(value: object, most: int = 400) -> str:
+    """Return `value` as text that is safe in HTML and XML: escaped, cut to `most` characters, no control characters."""
+    said = str(value)
+    said = said if len(said) <= most else said[: most - 1] + "…"
+    return escape("".join(c if c.isprintable() or c in " \n\t" else "\ufffd" for c in said))
+
+
+def best_of(trials: Iterable[Trial], higher: bool) -> Trial | None:
+    """Return the trial with the best finite quality; None where there is none."""
+    judged = [(t.quality, t) for t in trials if t.quality is not None and math.isfinite(t.quality)]
+    return (max if higher else min)(judged, key=lambda pair: pair[0])[1] if judged else None
+
+
+def chosen(rec: Recommendation, trials: Sequence[Trial]) -> Trial | None:
+    """Return the trial behind the recommendation: its configuration, else the best complete one of its family."""
+    own = [t for t in trials if t.family == rec.family and t.state == "complete"]
+    return best_of([t for t in own if t.config == rec.config] or own, rec.quality.higher_is_better)

@@ -1,0 +1,1 @@
+"""The search: problem, space, workers, driver, finals."""

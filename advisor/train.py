@@ -1,0 +1,223 @@
+"""The training loop: device-resident data, AdamW, warm-up and cosine, weight averaging, best weights kept.
+
+Progress is the larger of the share of steps and the share of seconds used, so that the learning rate has come
+down to its floor whichever limit ends the training. Weights are averaged over steps (decay up to 0.995) and it is
+the average that is judged and kept.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from advisor.data.dataset import Task
+from advisor.records import CurvePoint
+from advisor.search.problem import Rows
+from hybrids.heads.forecast import pinball, scale_of
+
+Batch = tuple[Tensor, Tensor, Tensor]
+Batches = Callable[[torch.Generator], Batch]
+
+
+class TrainConfig(BaseModel):
+    """Settings of one training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    batch: Annotated[int, Field(ge=1)] = 64
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the training in which the learning rate rises."""
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    augment: bool = True
+    """classify, regress: scale and jitter the inputs a little."""
+    max_steps: Annotated[int, Field(ge=1)] = 300
+    seconds: float | None = None
+    looks: Annotated[int, Field(ge=1)] = 12
+    """How often the validation part is scored."""
+    patience: Annotated[int, Field(ge=1)] = 6
+    """Looks without a better score after which training ends."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training left: the best averaged weights are in the model; `failed` names what went wrong."""
+
+    curve: tuple[CurvePoint, ...]
+    steps: int
+    seconds: float
+    best: float | None
+    failed: str = ""
+
+
+def row_batches(rows: Rows, config: TrainConfig, device: str) -> Batches:
+    """Return a source of random batches of whole series; the data stays on the device."""
+    x, lengths = torch.from_numpy(rows.x).to(device), torch.from_numpy(rows.lengths).to(device)
+    y = torch.from_numpy(rows.y).to(device)
+    deviation = x.std(dim=(0, 1), keepdim=True)
+    order = torch.empty(0, dtype=torch.int64)
+
+    def draw(generator: torch.Generator) -> Batch:
+        nonlocal order
+        if len(order) < min(config.batch, len(x)):
+            order = torch.cat([order, torch.randperm(len(x), generator=generator)])
+        at, order = order[: config.batch].to(device), order[config.batch :]
+        sizes = lengths[at]
+        part = x[at, : int(sizes.max())]
+        if config.augment:
+            factor = 1 + 0.1 * torch.randn(len(at), 1, part.shape[2], generator=generator).to(device)
+            part = part * factor + 0.03 * deviation * torch.randn(part.shape, generator=generator).to(device)
+        return part, sizes, y[at]
+
+    return draw
+
+
+def window_batches(
+    series: tuple[np.ndarray, ...], look_back: int, horizon: int, config: TrainConfig, device: str
+) -> Batches:
+    """Return a source of random windows over all series; short series repeat their first value in front."""
+    need = look_back + horizon
+    padded = [np.concatenate([np.full(max(0, need - len(s)), s[0], np.float32), s]) for s in series]
+    sizes = np.array([len(s) for s in padded])
+    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    starts = np.concatenate([o + np.arange(n - need + 1) for o, n in zip(offsets, sizes, strict=True)])
+    flat, begin = torch.from_numpy(np.concatenate(padded)).to(device), torch.from_numpy(starts).to(device)
+    within = torch.arange(need, device=device)
+
+    def draw(generator: torch.Generator) -> Batch:
+        at = begin[torch.randint(len(begin), (config.batch,), generator=generator).to(device)]
+        values = flat[at[:, None] + within]
+        lengths = torch.full((len(at),), look_back, device=device)
+        return values[:, :look_back, None], lengths, values[:, look_back:]
+
+    return draw
+
+
+def loss_of(task: Task, model: nn.Module, batch: Batch, config: TrainConfig) -> Tensor:
+    """Return the training loss: cross-entropy, squared error in target deviations, or scaled pinball."""
+    x, lengths, y = batch
+    answer = model(x, lengths).float()
+    if task == "classify":
+        return F.cross_entropy(answer, y, label_smoothing=config.label_smoothing)
+    if task == "regress":
+        head = model.head
+        assert isinstance(head, nn.Module)
+        return F.huber_loss((answer - y) / head.scale, torch.zeros_like(answer))
+    mean, scale = scale_of(x)
+    return pinball((answer - mean) / scale, (y - mean[..., 0]) / scale[..., 0])
+
+
+def train(
+    task: Task,
+    model: nn.Module,
+    batches: Batches,
+    config: TrainConfig,
+    *,
+    seed: int,
+    judge: Callable[[], float] | None,
+    higher_is_better: bool,
+    deadline: float = math.inf,
+) -> Trained:
+    """Train `model` in place and leave the best averaged weights in it.
+
+    Args:
+        task: Which loss.
+        model: On its device.
+        batches: Source of batches.
+        config: Settings.
+        seed: Of the order of the data and of dropout.
+        judge: Scores the model as it is on the validation part; None: keep the last weights.
+        higher_is_better: Of the score.
+        deadline: `time.monotonic()` after which no step is begun.
+    """
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    device = next(model.parameters()).device
+    still = [p for n, p in model.named_parameters() if p.ndim < 2 or getattr(p, "_no_weight_decay", False)]
+    kept = {id(p) for p in still}
+    decayed = [p for p in model.parameters() if id(p) not in kept]
+    groups = [{"params": decayed}, {"params": still, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(
+        groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True, betas=(0.9, 0.98)
+    )
+    live = list(model.parameters())
+    average = [p.detach().clone() for p in live]
+    best_weights, best, stale = None, None, 0
+    curve: list[CurvePoint] = []
+    began, step, looked, loss_sum, loss_count = time.monotonic(), 0, 0.0, 0.0, 0
+    model.train()
+    while True:
+        elapsed = time.monotonic() - began
+        done = max(step / config.max_steps, elapsed / config.seconds if config.seconds else 0.0)
+        over = done >= 1 or time.monotonic() >= deadline
+        if step and (over or done - looked >= 1 / config.looks):
+            looked = done
+            mean_loss = loss_sum / max(1, loss_count)
+            if not math.isfinite(mean_loss):
+                return Trained(tuple(curve), step, elapsed, None, f"the loss became {mean_loss} by step {step}")
+            loss_sum, loss_count = 0.0, 0
+            if judge:
+                swap(live, average)
+                quality = judge()
+                model.train()
+                curve.append(
+                    CurvePoint(
+                        step=step, seconds=time.monotonic() - began, train_loss=float(mean_loss), quality=quality
+                    )
+                )
+                if best is None or (quality > best if higher_is_better else quality < best):
+                    best, best_weights, stale = quality, [p.detach().clone() for p in live], 0
+                else:
+                    stale += 1
+                swap(live, average)
+        if over or stale >= config.patience:
+            break
+        rate = min(1.0, done / config.warm_up) if config.warm_up else 1.0
+        rate *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        for group in optimiser.param_groups:
+            group["lr"] = config.learning_rate * max(rate, 1e-3)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss = loss_of(task, model, batches(generator), config)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(live, config.clip)
+        optimiser.step()
+        step += 1
+        loss_sum, loss_count = loss_sum + float(loss.detach()), loss_count + 1
+        with torch.no_grad():
+            torch._foreach_lerp_(average, [p.detach() for p in live], 1 - min(0.995, step / (step + 10.0)))
+    with torch.no_grad():
+        for p, value in zip(live, best_weights if best_weights is not None else average, strict=True):
+            p.copy_(value)
+    model.eval()
+    return Trained(tuple(curve), step, time.monotonic() - began, best)
+
+
+@torch.no_grad()
+def swap(a: list[nn.Parameter], b: list[Tensor]) -> None:
+    """Exchange the values of two lists of weights."""
+    for left, right in zip(a, b, strict=True):
+        held = left.detach().clone()
+        left.copy_(right)
+        right.copy_(held)
+
+
+def answering(model: nn.Module) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return `model` as a function of arrays, in evaluation mode, without gradients."""
+    weight = next(iter([*model.parameters(), *model.buffers()]), torch.zeros(()))
+
+    @torch.inference_mode()
+    def answer(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        model.eval()
+        out = model(torch.from_numpy(x).to(weight.device), torch.from_numpy(lengths).to(weight.device))
+        return np.asarray(out.float().cpu().numpy())
+
+    return answer

@@ -1,0 +1,1 @@
+"""Front ends: from a raw stream to tokens."""

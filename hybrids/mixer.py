@@ -1,0 +1,86 @@
+"""What a token mixer promises, and how its settings are declared."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from hybrids.errors import ShapeError
+from hybrids.shapes import Lengths, Token, Tokens
+
+State = tuple[Tensor, ...]
+
+
+class Tune(NamedTuple):
+    """Marks a config field as searchable; the bounds are those of its `Field`."""
+
+    log: bool = False
+
+
+class Mixer(nn.Module, ABC):
+    """Mixes information along time. `tests/hybrids/test_mixer_contract.py` holds its laws.
+
+    Attributes:
+        width: D, channels in and out.
+        causal: Whether an output depends on the present and the past only. A mixer that is not causal
+            takes no state, returns an empty one, and refuses `step`.
+    """
+
+    width: int
+    causal: bool = True
+
+    @abstractmethod
+    def forward(self, x: Tokens, state: State | None = None, lengths: Lengths | None = None) -> tuple[Tokens, State]:
+        """Mix a chunk of any length, continuing from `state`.
+
+        Args:
+            x: Tokens.
+            state: What `forward` or `step` returned for the steps before; None is the start.
+            lengths: Valid steps of each row; the rest is right padding and changes no valid output
+                and no state. None: every step is valid.
+        """
+
+    @abstractmethod
+    def step(self, x_t: Token, state: State) -> tuple[Token, State]:
+        """Mix one time step; calling it L times equals one `forward`."""
+
+    @abstractmethod
+    def initial_state(self, batch: int) -> State:
+        """Return the state before the first step."""
+
+    @abstractmethod
+    def state_bytes(self, length: int) -> int:
+        """Return the bytes one sequence keeps in memory after `length` steps."""
+
+    @abstractmethod
+    def flops(self, length: int) -> int:
+        """Return the floating-point operations of one forward pass over one sequence.
+
+        Matrix products only (2 per multiply-add); elementwise work is left out.
+        """
+
+    def check_width(self, x: Tensor) -> None:
+        """Raise `ShapeError` unless the last axis of `x` is the model width."""
+        if x.shape[-1] != self.width:
+            raise ShapeError(
+                f"{type(self).__name__} mixes width {self.width}, got {tuple(x.shape)}. "
+                f"Project the input to width {self.width} first."
+            )
+
+
+class MixerConfig(BaseModel, ABC):
+    """Settings of one mixer: data only, comparable, JSON in and out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    source: ClassVar[str]
+
+    @abstractmethod
+    def build(self, width: int) -> Mixer:
+        """Return a fresh mixer for model width `width`."""
+
+
+def valid_steps(x: Tokens, lengths: Lengths) -> Tensor:
+    """Return the mask (B, L) that is True on the steps before each row's length."""
+    return torch.arange(x.shape[1], device=x.device)[None] < lengths[:, None]
