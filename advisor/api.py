@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from advisor.data import Dataset, ReadOptions, Task, read
 from advisor.errors import InputError, NoCandidateError
@@ -15,6 +18,9 @@ from advisor.runs import Run
 from profiles.budget import Budget
 from profiles.data import DataProfile, profile_data
 from profiles.device import DeviceError, DeviceProfile, available_cores, measure_device
+
+if TYPE_CHECKING:
+    from advisor.search.driver import Search
 
 PRESETS = {"fast": 120.0, "medium": 600.0, "best": 3600.0}
 PACKAGES = ("torch", "numpy", "scikit-learn", "optuna", "pandas", "onnx", "onnxruntime")
@@ -238,7 +244,7 @@ def _say_plan(
     say(f"documents' rules that fire: {keys}; they expect {', '.join(one.family for one in advice.ranking[:3])}")
 
 
-def _refuse_if_nothing_fits(search: "Search", budget: Budget) -> None:  # type: ignore[name-defined]  # noqa: F821
+def _refuse_if_nothing_fits(search: "Search", budget: Budget) -> None:
     """Before anything is fitted: if even the trivial answer breaks the budget, nothing can keep it."""
     from advisor.search.gate import cost_of, trivial
 
@@ -251,7 +257,7 @@ def _refuse_if_nothing_fits(search: "Search", budget: Budget) -> None:  # type: 
         _no_candidate(search)
 
 
-def _no_candidate(search: "Search") -> None:  # type: ignore[name-defined]  # noqa: F821
+def _no_candidate(search: "Search") -> None:
     family, miss = search.outcome.nearest or ("none", "no candidate could be trained")
     raise NoCandidateError(
         f"no candidate keeps the budget; nearest is {family} with {miss}.",
@@ -260,7 +266,7 @@ def _no_candidate(search: "Search") -> None:  # type: ignore[name-defined]  # no
 
 
 def _finish(
-    search: "Search",  # type: ignore[name-defined]  # noqa: F821
+    search: "Search",
     advice: Advice,
     facts: DataProfile,
     dataset: Dataset,
@@ -272,6 +278,7 @@ def _finish(
     from datetime import UTC, datetime
 
     from safetensors.torch import load_file
+    from torch import nn
 
     from advisor import explain
     from advisor.artifact import ModelCard, save_model
@@ -284,7 +291,7 @@ def _finish(
     choice = choose(search.outcome.contenders, plan)
     chosen = choice.chosen
     if chosen.gated is None:
-        model = load_baseline(chosen.weights)
+        model: nn.Module = load_baseline(chosen.weights)
         test = chosen.test
     else:
         weights, test = search.refit(chosen)
@@ -328,6 +335,7 @@ def _finish(
         horizon=plan.horizon or None,
         season=plan.season,
         freq=dataset.freq,
+        step=integer_step(dataset),
         quantiles=(0.1, 0.5, 0.9) if plan.task == "forecast" else (),
         train_length_max=max(len(s) for s in dataset.series),
         train_length_min=min(len(s) for s in dataset.series),
@@ -343,6 +351,12 @@ def _finish(
     run.write("recommendation", recommendation)
     write_report(run.path)
     return recommendation
+
+
+def integer_step(dataset: Dataset) -> int | None:
+    """Return the step between integer stamps; None where stamps are times or there are none."""
+    stamps = dataset.stamps[0] if dataset.stamps else None
+    return int(stamps.step) if isinstance(stamps, pd.RangeIndex) else None
 
 
 def _version(package: str) -> str:

@@ -17,7 +17,7 @@ STARTED = time.monotonic()
 FILE = click.Path(path_type=Path)
 
 
-class Seconds(click.ParamType):
+class Seconds(click.ParamType[float]):
     """A time such as 90, 90s, 3m or 1h, in seconds."""
 
     name = "time"

@@ -1,5 +1,7 @@
 """Words from measurements: why the recommended one, why not the others, and the documents' advice beside the facts."""
 
+import numpy as np
+
 from advisor.choose import Choice
 from advisor.metrics import METRICS, measured
 from advisor.records import AdviceCheck, Measured, Ranked, Request
@@ -31,7 +33,7 @@ def ranking(
             Ranked(
                 family=c.family,
                 baseline=c.baseline,
-                state=state,  # type: ignore[arg-type]
+                state=state,
                 reason=reason,
                 quality=test_quality(problem, c.test),
                 validation=c.mean,
@@ -68,7 +70,7 @@ def _left_out(family: str, outcome: Outcome, higher: bool) -> Ranked:
     return Ranked(
         family=family,
         baseline=family not in FAMILIES,
-        state=state,  # type: ignore[arg-type]
+        state=state,
         reason=reason,
         validation=best.quality if best else None,
         latency_ms=best.latency_ms if best else (trials[-1].latency_ms if trials else None),
@@ -80,9 +82,7 @@ def _left_out(family: str, outcome: Outcome, higher: bool) -> Ranked:
 
 
 def test_quality(problem: Problem, scores: list[float]) -> Measured:
-    """Return the metric on the test part with its interval; units of one series or stretch of time are kept together."""
-    import numpy as np
-
+    """Return the metric on the test part with its interval; what belongs together is drawn together."""
     groups = problem.test.group if problem.plan.task == "forecast" else None
     return measured(problem.plan.task, np.array(scores), problem.plan.test_words, groups)
 
@@ -108,8 +108,8 @@ def reasons(
         )
     else:
         words.append(
-            f"{_name(choice.best)} has {choice.best.mean:.4g} on the folds against {chosen.mean:.4g}: within the margin, "
-            f"and {_name(chosen)} needs {_times(choice.best.cost.flops, chosen.cost.flops)} fewer operations."
+            f"{_name(choice.best)} has {choice.best.mean:.4g} on the folds against {chosen.mean:.4g}: within the "
+            f"margin, and {_name(chosen)} needs {_times(choice.best.cost.flops, chosen.cost.flops)} fewer operations."
         )
     if choice.tied:
         words.append(f"A tie: {', '.join(choice.tied)} cannot be told from the best with these data.")
@@ -117,8 +117,8 @@ def reasons(
     if chosen.baseline and networks:
         best = networks[0]
         words.append(
-            f"A simple baseline wins: the best network, {best.family}, has {best.validation:.4g} where the baseline has "
-            f"{chosen.mean:.4g}. More data or more time may change that."
+            f"A simple baseline wins: the best network, {best.family}, has {best.validation:.4g} where the baseline "
+            f"has {chosen.mean:.4g}. More data or more time may change that."
         )
     stat = budget.latency_stat
     words.append(
@@ -152,6 +152,6 @@ def checks(advice: Advice, ranked: list[Ranked], metric: str, higher: bool) -> t
             evidence = "agrees" if ahead else "disagrees"
             because = f"{a} reached {metric} {preferred[a]:.4g}, {b} {others[b]:.4g} on the part that chooses."
         out.append(
-            AdviceCheck(key=rule.key, document=rule.document, says=rule.says, evidence=evidence, because=because)  # type: ignore[arg-type]
+            AdviceCheck(key=rule.key, document=rule.document, says=rule.says, evidence=evidence, because=because)
         )
     return tuple(out)

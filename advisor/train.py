@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -144,7 +144,7 @@ def train(
     still = [p for n, p in model.named_parameters() if p.ndim < 2 or getattr(p, "_no_weight_decay", False)]
     kept = {id(p) for p in still}
     decayed = [p for p in model.parameters() if id(p) not in kept]
-    groups = [{"params": decayed}, {"params": still, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": still, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(
         groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True, betas=(0.9, 0.98)
     )
@@ -187,7 +187,7 @@ def train(
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             loss = loss_of(task, model, batches(generator), config)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(live, config.clip)
         optimiser.step()
         step += 1

@@ -31,7 +31,8 @@ class Block(nn.Module):
     def _channels(self, x: Tokens) -> Tokens:
         if self.feedforward is None or self.feedforward_norm is None:
             return x
-        return x + self.dropout(self.feedforward(self.feedforward_norm(x)))
+        mixed: Tokens = self.dropout(self.feedforward(self.feedforward_norm(x)))
+        return x + mixed
 
     def flops(self, length: int) -> int:
         """Return the floating-point operations for one sequence of `length` tokens."""

@@ -1,7 +1,7 @@
 """The table of families: what a user would call an architecture, and the layers it is made of."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hybrids import mixers
 from hybrids.errors import ConfigError
@@ -26,22 +26,25 @@ class Family(NamedTuple):
     words: str
 
 
+def _layer(name: str, **settings: Any) -> MixerConfig:
+    return mixers.config(name)(**settings)
+
+
 def _stack(name: str) -> Callable[[int, bool], Layers]:
-    return lambda depth, causal: (mixers.config(name)(),) * depth
+    return lambda depth, causal: (_layer(name),) * depth
 
 
 def _attention(depth: int, causal: bool) -> Layers:
-    return (mixers.config("attention")(causal=causal),) * depth
+    return (_layer("attention", causal=causal),) * depth
 
 
 def _hierarchy(depth: int, causal: bool) -> Layers:
     below = max(1, depth // 2)
-    return (mixers.config("gru")(),) * below + _attention(max(1, depth - below), causal)
+    return (_layer("gru"),) * below + _attention(max(1, depth - below), causal)
 
 
 def _dilated(depth: int, causal: bool) -> Layers:
-    conv = mixers.config("conv")
-    return tuple(conv(causal=causal, dilation=2**i) for i in range(depth))
+    return tuple(_layer("conv", causal=causal, dilation=2**i, kernel=15) for i in range(depth))
 
 
 FAMILIES: dict[str, Family] = {

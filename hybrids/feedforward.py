@@ -19,7 +19,8 @@ class FeedForward(nn.Module):
     def forward(self, x: Tokens) -> Tokens:
         """Mix the channels of every token."""
         gate, value = self.expand(x).chunk(2, dim=-1)
-        return self.contract(self.dropout(F.silu(gate) * value))
+        mixed: Tokens = self.contract(self.dropout(F.silu(gate) * value))
+        return mixed
 
     def flops(self, length: int) -> int:
         """Return the floating-point operations for one sequence of `length` tokens."""

@@ -64,7 +64,7 @@ class SequenceModel(nn.Module):
                 self.head = ForecastHead(config.head, config.width, tokens, config.dropout)
         for part in self.modules():
             if hasattr(part, "needs_state"):
-                part.needs_state = False  # the whole sequence is read at once
+                setattr(part, "needs_state", False)  # noqa: B010 - the whole sequence is read at once
 
     def forward(self, x: Series, lengths: Lengths) -> Tensor:
         """Return the answer; see the class."""
@@ -72,7 +72,8 @@ class SequenceModel(nn.Module):
             return self._forecast(x, lengths, self.head)
         tokens, counts = self.frontend(x, lengths)
         tokens, _ = self.backbone(tokens, None, counts)
-        return self.head(tokens, counts)
+        answer: Tensor = self.head(tokens, counts)
+        return answer
 
     def _forecast(self, x: Series, lengths: Lengths, head: ForecastHead) -> Tensor:
         window = last_window(x, lengths, head.config.look_back)
@@ -80,7 +81,8 @@ class SequenceModel(nn.Module):
         z = (window - mean) / scale
         tokens, _ = self.frontend(with_seasonal_difference(z, head.config.season), full_lengths(z))
         tokens, _ = self.backbone(tokens)
-        return head(z, tokens) * scale + mean
+        quantiles: Tensor = head(z, tokens)
+        return quantiles * scale + mean
 
     def flops(self, length: int) -> int:
         """Return the floating-point operations (matrix products) for one series of `length` steps."""

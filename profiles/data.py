@@ -48,7 +48,7 @@ class DataProfile(BaseModel):
     """What was measured on a part of the data, or deserves a look; one sentence each."""
 
 
-def profile_data(  # noqa: PLR0917 - the fields of a data set, in their order
+def profile_data(
     series: Sequence[np.ndarray],
     task: Task,
     labels: np.ndarray | None = None,

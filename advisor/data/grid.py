@@ -87,7 +87,7 @@ def find_grid(series: Sequence[np.ndarray], dates: bool) -> Grid:
                 if freq in {"YE", "YS"}:
                     freq += f"-{index[0].strftime('%b').upper()}"
                 return Grid("month", months, freq if months in {1, 12} else f"{months}{name}", ends)
-        if step == DAY and len(stamps) >= 10 and not (index.dayofweek >= 5).any():
+        if step == DAY and len(stamps) >= 10 and not (index.day_of_week >= 5).any():
             return Grid("business", 1, "B")
     return Grid("fixed", step, _fixed_alias(step, stamps))
 
@@ -110,7 +110,7 @@ def like_grid(freq: str | None, index: pd.Index) -> Grid:
 def _fixed_alias(step: int, stamps: np.ndarray) -> str:
     """Return the alias of a step in microseconds."""
     if step == 7 * DAY:
-        weekdays = set(pd.DatetimeIndex(stamps.astype("datetime64[us]")).dayofweek)
+        weekdays = set(pd.DatetimeIndex(stamps.astype("datetime64[us]")).day_of_week)
         if len(weekdays) == 1:
             return f"W-{_WEEKDAYS[weekdays.pop()]}"
     if step % DAY == 0:

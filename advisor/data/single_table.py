@@ -31,7 +31,8 @@ def find_times(table: Table, options: ReadOptions) -> tuple[tuple[str, ...], Tim
     parts = [part for part in _CLOCK if part in lower and table.kinds[lower[part]] == "number"]
     if parts[:3] == list(_CLOCK[:3]):
         times = compose_times({part: table.matrix([lower[part]])[:, 0] for part in parts})
-        return tuple(lower[part] for part in parts), times, list(times.notes)
+        if times is not None:
+            return tuple(lower[part] for part in parts), times, list(times.notes)
     notes = []
     named = [name for name in table.names if table.header and is_time_name(name)]
     dated = [name for name in table.names[:200] if name not in named and looks_like_dates(table.cells(name)[:20])]
@@ -125,4 +126,4 @@ def _counts_rows(table: Table, name: str) -> bool:
     if table.kinds[name] != "number":
         return False
     values = table.matrix([name])[:, 0]
-    return bool(np.array_equal(values - values[0], np.arange(len(values)))) and values[0] in (0, 1)
+    return values[0] in (0, 1) and bool(np.array_equal(values, values[0] + np.arange(len(values))))

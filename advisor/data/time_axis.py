@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -87,13 +88,14 @@ def looks_like_dates(cells: Sequence[str]) -> bool:
     first = next((cell for cell in cells if not is_missing(cell)), "")
     if not first or len(first) > 40 or not parse_numbers([first])[1]:
         return False
-    return bool(_ISO.fullmatch(first)) or any(_parse([first], form).notna().all() for form in _FORMS)
+    return bool(_ISO.fullmatch(first)) or any(_fits(first, form) for form in _FORMS)
 
 
-def compose_times(parts: dict[str, np.ndarray]) -> Times:
-    """Return times from numeric columns year, month, day and perhaps hour, minute, second."""
-    frame = pd.DataFrame(parts)
-    moments = pd.to_datetime(frame, errors="coerce").to_numpy().astype("datetime64[us]").astype(np.int64)
+def compose_times(parts: dict[str, np.ndarray]) -> Times | None:
+    """Return times from numeric columns year, month, day and perhaps hour, minute, second; None where they are none."""
+    if not ((parts["year"] > 1700) & (parts["year"] < 2200)).all():
+        return None
+    moments = pd.to_datetime(pd.DataFrame(parts), errors="coerce").to_numpy().astype("datetime64[us]").astype(np.int64)
     return Times(moments, True, (f"Times were put together from the columns {', '.join(parts)}.",))
 
 
@@ -105,6 +107,8 @@ def _numeric(values: np.ndarray, name: str) -> Times | None:
     missing = np.isnan(values)
     if (known != np.round(known)).any():
         gaps = np.diff(np.unique(known))
+        if not gaps.size:
+            return None
         step = float(np.median(gaps))
         stamps = np.where(missing, 0, np.round((np.nan_to_num(values) - known.min()) / step)).astype(np.int64)
         stamps[missing] = NO_TIME
@@ -146,10 +150,14 @@ def _iso(known: list[str], name: str, cells: Sequence[str], lines: Sequence[int]
 def _by_form(known: list[str], name: str) -> tuple[pd.DatetimeIndex | None, tuple[str, ...]]:
     """Return the dates under the one form that fits every cell."""
     sample = known[:200]
-    hits = [form for form in _FORMS if _parse(sample[:1], form).notna().all()]
+    hits = [form for form in _FORMS if _fits(sample[0], form)]
     fits = [(form, moments) for form in hits if (moments := _parse(known, form)).notna().all()]
     if not fits:
-        if hits or any(_ISO.fullmatch(cell) for cell in sample) or any(_parse(sample, f).notna().any() for f in _FORMS):
+        if (
+            hits
+            or any(_ISO.fullmatch(cell) for cell in sample)
+            or any(_fits(cell, form) for cell in sample for form in _FORMS)
+        ):
             raise _mixed(known, name)
         return None, ()
     if len(fits) > 1:
@@ -164,6 +172,17 @@ def _by_form(known: list[str], name: str) -> tuple[pd.DatetimeIndex | None, tupl
         fits = [fits[best]]
     form, moments = fits[0]
     return moments, (f"Dates in {name!r} were read as {form}.",)
+
+
+def _fits(cell: str, form: str) -> bool:
+    """Return whether one cell is a date in this form."""
+    if not any(letter.isdigit() for letter in cell):
+        return False
+    try:
+        datetime.strptime(cell, form)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse(cells: list[str], form: str) -> pd.DatetimeIndex:

@@ -1,7 +1,7 @@
 """What is shown of a run: `html.write_report` for the browser, `console.print_recommendation` for the terminal.
 
 Here: what a report reads; how both say a number, an interval, a duration, the answer and the commands that come next;
-and which trial stands behind the answer.
+which trial stands behind the answer, and which are the best for their latency.
 """
 
 import json
@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from advisor.errors import InputError
-from advisor.records import Measured, Recommendation, Trial
+from advisor.records import Measured, Ranked, Recommendation, Trial
 
 ABSENT = "–"
 OPTIONAL = ("data_profile.json", "device_profile.json", "advice.json", "budget.json")
@@ -104,7 +104,7 @@ def duration(seconds: float | None) -> str:
     """Return a duration in the unit a person would choose."""
     if seconds is None or not math.isfinite(seconds):
         return number(seconds)
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{number(float(seconds))} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
@@ -128,6 +128,14 @@ def remarks(rec: Recommendation) -> tuple[str, ...]:
     if rec.tied_with:
         found.append(f"Tied within the margin: {', '.join(rec.tied_with)}.")
     return tuple(found)
+
+
+def state_and_why(one: Ranked) -> tuple[str, str]:
+    """Return where a family stands, and the rest of the sentence; the state is not said twice."""
+    state, reason = one.state.capitalize(), one.reason.strip()
+    if reason.lower().startswith(one.state):
+        return reason[: len(state)], reason[len(state) :]
+    return state, f". {reason}" if reason else ""
 
 
 def next_commands(rec: Recommendation, run: Path) -> tuple[str, ...]:
@@ -155,3 +163,48 @@ def chosen(rec: Recommendation, trials: Sequence[Trial]) -> Trial | None:
     """Return the trial behind the recommendation: its configuration, else the best complete one of its family."""
     own = [t for t in trials if t.family == rec.family and t.state == "complete"]
     return best_of([t for t in own if t.config == rec.config] or own, rec.quality.higher_is_better)
+
+
+class Dot(NamedTuple):
+    """One candidate: latency `x` in ms, quality `y` on the validation part; `y` None: refused before training.
+
+    `number` is the trial's; None for a baseline that is known from the ranking only.
+    """
+
+    family: str
+    x: float
+    y: float | None
+    baseline: bool
+    state: str
+    title: str
+    number: int | None
+
+
+def dots(rec: Recommendation, trials: Sequence[Trial]) -> list[Dot]:
+    """Return what can be drawn: known latency and a quality, unless refused; baselines of the ranking included."""
+    found = []
+    for t in trials:
+        y = t.quality if t.quality is not None and math.isfinite(t.quality) else None
+        if t.latency_ms and 0 < t.latency_ms < math.inf and (y is not None or t.state == "infeasible"):
+            said = f"{t.family}, trial {t.number}: {rec.quality.metric} {number(y)}, {number(t.latency_ms)} ms, "
+            said += f"{number(t.memory_mib)} MiB, trained {duration(t.train_s)}. {t.state.capitalize()}. {t.reason}"
+            found.append(Dot(t.family, t.latency_ms, y, t.baseline, t.state, said.strip(), t.number))
+    known = {t.family for t in trials if t.baseline}
+    for b in rec.baselines:
+        y = b.validation if b.validation is not None and math.isfinite(b.validation) else None
+        if b.family not in known and b.latency_ms and 0 < b.latency_ms < math.inf and y is not None:
+            said = f"{b.family}, baseline: {rec.quality.metric} {number(y)}, {number(b.latency_ms)} ms. {b.reason}"
+            found.append(Dot(b.family, b.latency_ms, y, True, "complete", said, None))
+    return found
+
+
+def front(shown: Sequence[Dot], higher: bool) -> list[tuple[float, float]]:
+    """Return (latency, quality) of the complete dots that no other beats in both, fastest first."""
+    best: list[tuple[float, float]] = []
+    sign = -1 if higher else 1
+    for x, y in sorted(
+        ((d.x, d.y) for d in shown if d.y is not None and d.state == "complete"), key=lambda p: (p[0], sign * p[1])
+    ):
+        if not best or sign * y < sign * best[-1][1]:
+            best.append((x, y))
+    return best

@@ -4,12 +4,11 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from advisor.records import Ranked, Recommendation
-from advisor.report import answer, duration, interval, next_commands, number, remarks
+from advisor.report import ABSENT, answer, next_commands, number, remarks, state_and_why
 
 STYLES = {"recommended": "bold green", "tied": "bold", "infeasible": "red", "failed": "red", "not tried": "dim"}
 
@@ -24,6 +23,8 @@ def print_recommendation(rec: Recommendation, console: Console, run: Path) -> No
     """
     ranked = (*rec.ranking, *(b for b in rec.baselines if b.family not in {one.family for one in rec.ranking}))
     console.print(_ranking(rec, ranked))
+    if any(one.baseline for one in ranked):
+        _line(console, Text("* baseline", style="dim"))
     _line(console, Text.assemble("Use ", (rec.family, "bold green"), f": {answer(rec)}"))
     for remark in remarks(rec):
         _line(console, Text(remark))
@@ -35,19 +36,30 @@ def print_recommendation(rec: Recommendation, console: Console, run: Path) -> No
 
 
 def _ranking(rec: Recommendation, ranked: tuple[Ranked, ...]) -> Table:
-    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1))
-    table.add_column("Family", min_width=10, overflow="fold")
-    table.add_column(Text(f"{rec.quality.metric}, {rec.quality.split}"), min_width=12, overflow="fold")
-    for head in (f"{rec.latency_stat}\nms", "memory\nMiB", "size\nMiB", "trained"):
+    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True)
+    longest = max((len(_name(one)) for one in ranked), default=0)
+    table.add_column("Family", min_width=min(longest, 24), overflow="fold")
+    table.add_column(Text(f"{rec.quality.metric}, {rec.quality.split}\n(interval)"), no_wrap=True)
+    for head in (f"{rec.latency_stat}\nms", "memory\nMiB", "size\nMiB", "training\ns"):
         table.add_column(Text(head), justify="right", no_wrap=True)
     table.add_column("Why", ratio=1, overflow="fold")
     for one in ranked:
-        cells = (number(one.latency_ms), number(one.memory_mib), number(one.size_mib), duration(one.train_s))
-        name = f"{one.family} (baseline)" if one.baseline else one.family
-        why = one.reason if one.state in one.reason else f"{one.state}: {one.reason}".removesuffix(": ")
-        row = [Text(cell) for cell in (name, interval(one.quality), *cells, why)]
-        table.add_row(*row, style=STYLES.get(one.state, ""))
+        numbers = (one.latency_ms, one.memory_mib, one.size_mib, one.train_s)
+        cells = (_name(one), _interval(one), *(number(n) for n in numbers), "".join(state_and_why(one)))
+        table.add_row(*(Text(cell) for cell in cells), style=STYLES.get(one.state, ""))
+        if one is rec.ranking[-1]:
+            table.add_section()
     return table
+
+
+def _name(one: Ranked) -> str:
+    return f"{one.family}*" if one.baseline else one.family
+
+
+def _interval(one: Ranked) -> str:
+    """Return value and interval, short enough for one line of a table."""
+    q = one.quality
+    return ABSENT if q is None else f"{number(q.value)} [{number(q.low)}, {number(q.high)}]"
 
 
 def _line(console: Console, text: Text) -> None:
@@ -59,7 +71,9 @@ def _part(console: Console, head: str, lines: list[Text]) -> None:
     console.print()
     _line(console, Text(head, style="bold"))
     for line in lines:
-        console.print(Padding(line, (0, 0, 0, 2), expand=False), highlight=False)
+        for row in line.wrap(console, max(console.width - 4, 20)):
+            row.rstrip()
+            _line(console, Text("  ") + row)
 
 
 def _advice(key: str, document: str, says: str, evidence: str) -> Text:

@@ -21,6 +21,7 @@ from advisor.report import (
     number,
     read_records,
     remarks,
+    state_and_why,
 )
 from advisor.report.pictures import Picture, learning_curves, quality_latency
 
@@ -101,7 +102,7 @@ def _ranked(r: Records, ranked: Sequence[Ranked], source: str) -> str:
         ("Training", "n"),
         ("Trials", "n"),
     ]
-    heads += [("State", ""), ("Why", "why")]
+    heads += [("State and why", "why")]
     rows = []
     for one in ranked:
         name = clean(one.family) + (" <small>baseline</small>" if one.baseline and one not in r.rec.baselines else "")
@@ -113,7 +114,8 @@ def _ranked(r: Records, ranked: Sequence[Ranked], source: str) -> str:
             number(one.latency_ms),
         ]
         cells += [number(one.memory_mib), number(one.size_mib), duration(one.train_s), number(one.trials)]
-        cells += [f'<span class="{one.state.replace(" ", "-")}">{one.state}</span>', clean(one.reason)]
+        kind, (state, because) = one.state.replace(" ", "-"), state_and_why(one)
+        cells.append(f'<span class="{kind}">{state}</span>{clean(because)}')
         rows.append(("first" if one.state == "recommended" else "", cells))
     return _table(heads, rows, source)
 
@@ -229,7 +231,7 @@ def _said(value: object) -> str:
     if isinstance(value, list | tuple):
         more = f" and {len(value) - MOST_ITEMS} more" if len(value) > MOST_ITEMS else ""
         between = "; " if any(isinstance(v, dict | list) or (isinstance(v, str) and " " in v) for v in value) else ", "
-        return between.join(_said(v) for v in value[:MOST_ITEMS]) + more
+        return between.join(_said(v).removesuffix(".") for v in value[:MOST_ITEMS]) + more
     return str(value)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from advisor.records import Recommendation, Trial
-from advisor.report import best_of, chosen, clean, duration, number
+from advisor.report import Dot, best_of, chosen, clean, dots, duration, front, number
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 900, 64, 680, 34, 380
 LANE, LINE, LETTER = 34, 19, 6.7
@@ -23,17 +23,6 @@ class Picture(NamedTuple):
 
     svg: str
     notes: tuple[str, ...]
-
-
-class Dot(NamedTuple):
-    """One candidate in the first picture; `y` None: refused before training, drawn in the lane below."""
-
-    family: str
-    x: float
-    y: float | None
-    baseline: bool
-    state: str
-    title: str
 
 
 @dataclass(frozen=True)
@@ -128,46 +117,16 @@ def svg(body: Iterable[str], height: float, said: str) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{clean(said)}">{"".join(body)}</svg>'
 
 
-def dots(rec: Recommendation, trials: Sequence[Trial]) -> list[Dot]:
-    """Return what can be drawn: known latency and a quality, unless refused; baselines of the ranking included."""
-    found = []
-    for t in trials:
-        y = t.quality if t.quality is not None and math.isfinite(t.quality) else None
-        if t.latency_ms and 0 < t.latency_ms < math.inf and (y is not None or t.state == "infeasible"):
-            said = f"{t.family}, trial {t.number}: {rec.quality.metric} {number(y)}, {number(t.latency_ms)} ms, "
-            said += f"{number(t.memory_mib)} MiB, trained {duration(t.train_s)}. {t.state.capitalize()}. {t.reason}"
-            found.append(Dot(t.family, t.latency_ms, y, t.baseline, t.state, said.strip()))
-    known = {t.family for t in trials if t.baseline}
-    for b in rec.baselines:
-        y = b.validation if b.validation is not None and math.isfinite(b.validation) else None
-        if b.family not in known and b.latency_ms and 0 < b.latency_ms < math.inf and y is not None:
-            said = f"{b.family}, baseline: {rec.quality.metric} {number(y)}, {number(b.latency_ms)} ms. {b.reason}"
-            found.append(Dot(b.family, b.latency_ms, y, True, "complete", said))
-    return found
-
-
-def front(shown: Sequence[Dot], higher: bool) -> list[tuple[float, float]]:
-    """Return (latency, quality) of the complete dots that no other beats in both, fastest first."""
-    best: list[tuple[float, float]] = []
-    sign = -1 if higher else 1
-    for x, y in sorted(
-        ((d.x, d.y) for d in shown if d.y is not None and d.state == "complete"), key=lambda p: (p[0], sign * p[1])
-    ):
-        if not best or sign * y < sign * best[-1][1]:
-            best.append((x, y))
-    return best
-
-
 def free_place(x: float, y: float, said: str, taken: list[tuple[float, float, float, float]], must: bool) -> str:
     """Return the label where it covers least around (x, y), and take the place.
 
     `taken` holds boxes (left, top, right, bottom). Empty where no place is free, unless the label `must` be there.
     """
-    wide = LETTER * min(len(said), 34)
+    wide = LETTER * min(len(said), 34) * (1.15 if must else 1)
     best: tuple[float, float, float] | None = None
     for dx, dy in (
-        (12, 4),
-        (-12 - wide, 4),
+        (16, 4),
+        (-16 - wide, 4),
         (-wide / 2, -14),
         (-wide / 2, 22),
         (10, -10),
@@ -187,13 +146,19 @@ def free_place(x: float, y: float, said: str, taken: list[tuple[float, float, fl
     return text(best[1], best[2], said, "strong" if must else "near", most=34)
 
 
-def _near(every: Sequence[float], models: Sequence[float], higher: bool) -> list[float]:
-    """Return the qualities the axis must hold: all but those that would squeeze the models into a corner."""
-    if len(models) < 3:
-        return list(every)
-    low, high = min(models), max(models)
-    room = 1.5 * (high - low) or math.inf
-    return [q for q in every if (q >= low - room if higher else q <= high + room)]
+def _quality_axis(shown: Sequence[Dot], rec: Recommendation, bottom: float) -> Axis:
+    """Return the axis of quality; what would squeeze the models into a corner is left outside."""
+    higher, every = rec.quality.higher_is_better, [d.y for d in shown if d.y is not None]
+    models = [d.y for d in shown if d.y is not None and not d.baseline]
+    if len(models) > 2 and max(models) > min(models):
+        low, high, room = min(models), max(models), 1.5 * (max(models) - min(models))
+        every = [q for q in every if (q >= low - room if higher else q <= high + room)]
+    return Axis.over(every or [rec.quality.value], bottom, TOP, log=_wide(every, higher))
+
+
+def _wide(values: Sequence[float], higher: bool) -> bool:
+    """Return whether errors spread so far that only a logarithmic axis shows the small ones."""
+    return not higher and min(values, default=0) > 0 and max(values) > 20 * min(values)
 
 
 def _legend(shown: Sequence[Dot], seen: dict[str, tuple[str, int]]) -> tuple[str, int]:
@@ -215,78 +180,59 @@ def _legend(shown: Sequence[Dot], seen: dict[str, tuple[str, int]]) -> tuple[str
 def quality_latency(rec: Recommendation, trials: Sequence[Trial], limit_ms: float | None) -> Picture:
     """Draw every candidate: latency (log) across, quality up, and the budget's limit."""
     everything, seen, higher = dots(rec, trials), looks(rec, trials), rec.quality.higher_is_better
-    baselines_apart = len({b.family for b in rec.baselines} - {t.family for t in trials if t.baseline})
-    unknown = len(trials) + baselines_apart - len(everything)
-    notes = [f"{unknown} without latency or quality are not drawn."] if unknown else []
-    best_first = sorted(everything, key=lambda d: (d.y is None, 0 if d.y is None else -d.y if higher else d.y))
-    shown = best_first[:MOST_DOTS]
-    if len(shown) < len(everything):
-        notes.append(f"Drawn: the best {len(shown)} of {len(everything)}.")
+    sign = -1 if higher else 1
+    shown = sorted(everything, key=lambda d: math.inf if d.y is None else sign * d.y)[:MOST_DOTS]
     pick = chosen(rec, trials)
-    ring = (pick.latency_ms, pick.quality) if pick else (None, None)
-    if not pick or not ring[0]:
-        notes.append("The recommended model has no measured trial in trials.jsonl: it is not ringed.")
-    ys = [d.y for d in shown if d.y is not None]
+    ring = [d for d in shown if pick and d.number == pick.number]
+    ring = ring or [d for d in shown if d.family == rec.family and d.y is not None]
     lane = LANE if any(d.y is None for d in shown) else 0
     x = Axis.over([d.x for d in shown] + ([limit_ms] if limit_ms else []) or [1.0], LEFT, RIGHT, log=True)
-    log_y = bool(ys) and not higher and min(ys) > 0 and max(ys) / min(ys) > 20
-    y = Axis.over(
-        _near(ys, [d.y for d in shown if d.y is not None and not d.baseline], higher) or [rec.quality.value],
-        BOTTOM - lane,
-        TOP,
-        log_y,
-    )
-    far = [d for d in shown if d.y is not None and not y.low <= d.y <= y.high]
-    if far:
-        names = ", ".join(f"{d.family} ({number(d.y)})" for d in far[:6])
-        notes.append(
-            f"Drawn on the edge, far below the others in quality: {names}{' and more' if len(far) > 6 else ''}."
-        )
-    better = "higher" if higher else "lower"
-    body = [
-        frame(
-            x,
-            y,
-            BOTTOM,
-            f"{rec.latency_stat} latency, ms (log scale)",
-            f"{rec.quality.metric}, validation ({better} is better)",
-        )
-    ]
+    y = _quality_axis(shown, rec, BOTTOM - lane - (8 if lane else 0))
+    body = [frame(x, y, BOTTOM, f"{rec.latency_stat} latency, ms (log scale)", _quality_label(rec))]
     taken = [(x.at(d.x) - 7, y.at(d.y) - 7, x.at(d.x) + 7, y.at(d.y) + 7) for d in shown if d.y is not None]
     if limit_ms:
         at = x.at(limit_ms)
+        taken.append((at - 2, TOP, at + 2, BOTTOM))
         body.append(f'<rect class="over" x="{at:.1f}" y="{TOP}" width="{RIGHT - at:.1f}" height="{BOTTOM - TOP}"/>')
         body.append(f'<path class="limit" d="M{at:.1f} {TOP}V{BOTTOM}"/>')
-        body.append(text(at, TOP - 5, f"limit {number(limit_ms)} ms", "strong", "middle" if at < RIGHT - 60 else "end"))
+        body.append(text(at, TOP - 5, f"limit {limit_ms:.4g} ms", "strong", "middle" if at < RIGHT - 60 else "end"))
     if lane:
         body.append(f'<path class="axis" d="M{LEFT} {BOTTOM - lane}H{RIGHT}"/>')
-        body.append(text(LEFT + 6, BOTTOM - lane + 14, "refused before training", "tick"))
+        body.append(text(LEFT + 8, BOTTOM - lane * 0.3 + 4, "refused before training", "tick"))
     steps = "".join(f"H{x.at(a):.1f}V{y.at(b):.1f}" for a, b in front(shown, higher))
     body.append(f'<path class="front" d="M{steps[1:].replace("V", " ", 1)}"/>' if steps else "")
     for d in reversed(shown):
         colour, sides = ("base", 1) if d.baseline else seen[d.family]
-        refused = d.state == "infeasible"
-        kind = f"{colour} {'cross' if refused else 'dot' if d.state == 'complete' else 'hollow'}"
-        body.append(
-            shape(
-                x.at(d.x),
-                BOTTOM - lane * 0.3 if d.y is None else y.at(d.y),
-                5,
-                2 if refused else sides,
-                kind,
-                title=d.title,
-            )
-        )
-    if pick and pick.latency_ms and pick.quality is not None:
-        body.append(shape(x.at(pick.latency_ms), y.at(pick.quality), 10, 0, "ring"))
-        body.append(
-            free_place(x.at(pick.latency_ms), y.at(pick.quality), f"{rec.family}, recommended", taken, must=True)
-        )
+        sides, kind = (2, "cross") if d.state == "infeasible" else (sides, "dot" if d.state == "complete" else "hollow")
+        down = BOTTOM - lane * 0.3 if d.y is None else y.at(d.y)
+        body.append(shape(x.at(d.x), down, 5, sides, f"{colour} {kind}", title=d.title))
+    for d in ring[:1]:
+        down = BOTTOM - lane * 0.3 if d.y is None else y.at(d.y)
+        body.append(shape(x.at(d.x), down, 10, 0, "ring"))
+        body.append(free_place(x.at(d.x), down, f"{rec.family}, recommended", taken, must=True))
     named = {d.family: d for d in reversed(shown) if d.baseline and d.y is not None and d.family != rec.family}
     body += [free_place(x.at(d.x), y.at(d.y), d.family, taken, must=False) for d in named.values() if d.y is not None]
     legend, lines = _legend(shown, seen)
+    known = len(trials) + len({b.family for b in rec.baselines} - {t.family for t in trials if t.baseline})
+    notes = _left_out(known, everything, shown, y, bool(ring))
     height = max(BOTTOM + 48, TOP + (lines + 1) * LINE)
-    return Picture(svg([*body, legend], height, f"Quality against latency of {len(shown)} candidates"), tuple(notes))
+    return Picture(svg([*body, legend], height, f"Quality against latency of {len(shown)} candidates"), notes)
+
+
+def _left_out(known: int, everything: Sequence[Dot], shown: Sequence[Dot], y: Axis, ringed: bool) -> tuple[str, ...]:
+    """Return one sentence for each kind of candidate that the first picture does not show where it is."""
+    far = [f"{d.family} ({number(d.y)})" for d in shown if d.y is not None and not y.low <= d.y <= y.high]
+    said = {
+        f"Not drawn, for want of a latency or a quality: {known - len(everything)}.": known > len(everything),
+        f"Drawn: the best {len(shown)} of {len(everything)}.": len(shown) < len(everything),
+        f"On the edge, because far behind: {', '.join(far[:6])}{' and more' if len(far) > 6 else ''}.": bool(far),
+        "The recommended model has no measured trial, so none is ringed.": not ringed,
+    }
+    return tuple(sentence for sentence, holds in said.items() if holds)
+
+
+def _quality_label(rec: Recommendation) -> str:
+    return f"{rec.quality.metric}, validation ({'higher' if rec.quality.higher_is_better else 'lower'} is better)"
 
 
 def learning_curves(rec: Recommendation, trials: Sequence[Trial]) -> Picture | None:
@@ -305,11 +251,10 @@ def learning_curves(rec: Recommendation, trials: Sequence[Trial]) -> Picture | N
     if not curves:
         return None
     every = [p for points in curves.values() for p in points]
-    log_y = not higher and min(q for _, q in every) > 0 and max(q for _, q in every) > 20 * min(q for _, q in every)
-    x = Axis(0, 1.04 * max(s for s, _ in every) or 1.0, LEFT, RIGHT)
-    y = Axis.over([q for _, q in every], BOTTOM, TOP, log_y)
-    better = "higher" if higher else "lower"
-    body = [frame(x, y, BOTTOM, "training time, s", f"{rec.quality.metric}, validation ({better} is better)")]
+    qualities = [quality for _, quality in every]
+    x = Axis(0, 1.04 * max(seconds for seconds, _ in every) or 1.0, LEFT, RIGHT)
+    y = Axis.over(qualities, BOTTOM, TOP, log=_wide(qualities, higher))
+    body = [frame(x, y, BOTTOM, "training time, s", _quality_label(rec))]
     last = float(TOP - LINE)
     for family, points in sorted(curves.items(), key=lambda item: y.at(item[1][-1][1])):
         colour, sides = seen[family]

@@ -6,14 +6,15 @@ gives the same answer whatever the number of workers.
 """
 
 import math
-import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
+from safetensors.torch import load_file
 
 from advisor import baselines, metrics
 from advisor.records import Trial
@@ -35,6 +36,8 @@ MOST_STEPS = 20_000
 LEAST_SHARE_S = 2.5
 MOST_FINALISTS = 3
 SEEDS_BY_TIME = 2
+NEVER = 1e15
+"""A deadline that JSON can hold and that never comes."""
 
 
 @dataclass
@@ -96,6 +99,7 @@ class Search:
         self.best: dict[str, tuple[float, Gated, str]] = {}
         self.pool = LocalPool(run.work, workers, 1, run.path / "log.txt")
         self.share_s: float | None = None
+        self._jobs: dict[Future[Result], tuple[int, str]] = {}
 
     # -- before any training -------------------------------------------------------------------------------------
 
@@ -148,7 +152,7 @@ class Search:
         jobs = {}
         for name in names:
             save = str(self.run.work / f"baseline-{name}.safetensors")
-            job = BaselineJob(name=name, look_back=look_back, seed=self.seed, save=save, deadline=deadline)
+            job = BaselineJob(name=name, look_back=look_back, seed=self.seed, save=save, deadline=min(deadline, NEVER))
             jobs[name] = (job, self.pool.submit(job))
         known = {t.family for t in self.outcome.trials if t.baseline}
         for name, (job, future) in jobs.items():
@@ -191,7 +195,7 @@ class Search:
         self.say(f"fair start: {', '.join(order)}; {how}")
         running = {}
         for family in order:
-            trial, knobs = self.studies.ask(family, admitted[family].knobs)
+            trial, _ = self.studies.ask(family, admitted[family].knobs)
             gated = admitted[family]
             running[self._launch(gated, self.clock.end_of("start"))] = (trial, gated)
         self._collect(running)
@@ -342,7 +346,7 @@ class Search:
             fold=fold,
             save=save,
             test=test,
-            deadline=min(deadline, time.monotonic() + 10 * 365 * 86400),
+            deadline=min(deadline, NEVER),
             device=self.device,
         )
 
@@ -350,11 +354,11 @@ class Search:
         return max((t.number for t in self.outcome.trials), default=-1) + 1
 
     def _launch(self, gated: Gated, deadline: float) -> "Future[Result]":
-        self._launched = max(getattr(self, "_launched", -1) + 1, self._next_number())
-        save = str(self.run.work / f"trial-{self._launched}.safetensors")
+        number = max([self._next_number(), *(n + 1 for n, _ in self._jobs.values())])
+        save = str(self.run.work / f"trial-{number}.safetensors")
         job = self._job(gated, 0, self.seed, self.share_s, save, deadline)
         future = self.pool.submit(job)
-        self._jobs = {**getattr(self, "_jobs", {}), future: (self._launched, save)}
+        self._jobs[future] = (number, save)
         return future
 
     def _collect(self, running: "dict[Future[Result], tuple[optuna.Trial, Gated]]") -> None:
@@ -380,10 +384,9 @@ class Search:
         self._record(gated, "complete", result, quality=quality, number=number)
         self.studies.tell(gated.family, trial, quality)
         self._keep_best(gated.family, quality, gated, save)
-        self.say(
-            f"  {gated.family}: {self.metric.name} {quality:.4f}, {gated.cost.latency_ms(self.budget.latency_stat):.2f} ms "
-            f"{self.budget.latency_stat}, {result.steps} steps in {result.seconds:.1f} s"
-        )
+        stat = self.budget.latency_stat
+        cost = f"{gated.cost.latency_ms(stat):.2f} ms {stat}, {result.steps} steps in {result.seconds:.1f} s"
+        self.say(f"  {gated.family}: {self.metric.name} {quality:.4f}, {cost}")
 
     def _keep_best(self, family: str, quality: float | None, gated: Gated, save: str) -> None:
         if quality is not None and (family not in self.best or self.metric.better(quality, self.best[family][0])):
@@ -443,10 +446,6 @@ class Search:
 
 def load_baseline(weights: str) -> baselines.Baseline:
     """Return the fitted baseline that a job saved."""
-    from pathlib import Path
-
-    from safetensors.torch import load_file
-
     config = baselines.BaselineConfig.model_validate_json(Path(weights).with_suffix(".json").read_text())
     model = baselines.build(config)
     model.load_state_dict(load_file(weights))

@@ -10,6 +10,8 @@ from pathlib import Path
 from advisor.search.jobs import BaselineJob, NetworkJob, Result
 
 GRACE_S = 4.0
+FOREVER_S = 1e6
+"""A deadline further away than this is none."""
 
 
 class LocalPool:
@@ -59,11 +61,14 @@ class LocalPool:
         if time.monotonic() >= job.deadline:
             return Result(failed="no time was left to begin it")
         process = self._process()
-        late = threading.Timer(max(0.0, job.deadline - time.monotonic()) + GRACE_S, process.kill)
+        left = job.deadline - time.monotonic()
+        late = threading.Timer(left + GRACE_S, process.kill)
         late.daemon = True
-        late.start()
+        if left < FOREVER_S:
+            late.start()
         try:
-            assert process.stdin and process.stdout
+            assert process.stdin
+            assert process.stdout
             process.stdin.write(job.model_dump_json().encode() + b"\n")
             process.stdin.flush()
             line = process.stdout.readline()

@@ -118,7 +118,7 @@ class Problem:
         arrays |= {f"test_{k}": v for k, v in vars(self.test).items()}
         flat = np.concatenate(self.series) if self.series else np.zeros(0, np.float32)
         sizes = np.array([len(s) for s in self.series], dtype=np.int64)
-        np.savez(folder / "problem.npz", fold=self.fold, flat=flat, sizes=sizes, **arrays)  # type: ignore[arg-type]
+        np.savez(folder / "problem.npz", fold=self.fold, flat=flat, sizes=sizes, **arrays)
         (folder / "problem.json").write_text(self.plan.model_dump_json())
 
 

@@ -43,7 +43,7 @@ def suggest(trial: Any, plan: Plan) -> Knobs:
         low, high, log = marks[Ge].ge, marks[Le].le, marks[Tune].log
         pick = trial.suggest_int if field.annotation is int else trial.suggest_float
         chosen[name] = pick(name, low, high, log=log)
-    return Knobs(**chosen)  # type: ignore[arg-type]
+    return Knobs(**chosen)
 
 
 def look_back_of(plan: Plan, factor: float = 1.0) -> int:
@@ -92,7 +92,7 @@ def build(family: str, knobs: Knobs, plan: Plan, causal: bool = False) -> ModelC
 
 def training(knobs: Knobs, plan: Plan, units: int, seconds: float | None, max_steps: int) -> TrainConfig:
     """Return how to train a candidate: by the clock (`seconds`) or by a fixed number of steps."""
-    batch = 128 if plan.task == "forecast" else max(8, min(64, units // 4))
+    batch = 128 if plan.task == "forecast" else max(8, min(32, units // 4))
     return TrainConfig(
         learning_rate=knobs.learning_rate,
         batch=batch,

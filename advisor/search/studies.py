@@ -1,6 +1,7 @@
 """One Optuna study for each family, all on the run's journal file; this process is its only writer."""
 
 from pathlib import Path
+from typing import Literal
 
 import optuna
 from optuna.storages import JournalStorage
@@ -37,7 +38,7 @@ class Studies:
         journal.with_name(journal.name + ".lock").unlink(missing_ok=True)
         self._storage = JournalStorage(JournalFileBackend(str(journal)))
         self._plan, self._seed = plan, seed
-        self._direction = "maximize" if higher_is_better else "minimize"
+        self._direction: Literal["maximize", "minimize"] = "maximize" if higher_is_better else "minimize"
         self._studies: dict[str, optuna.Study] = {}
 
     def _study(self, family: str) -> optuna.Study:

@@ -48,7 +48,8 @@ class ConvBlock(nn.Module):
         for conv, k in zip(self.depthwise, self.kernels, strict=True):
             left = k - 1 if self.causal else (k - 1) // 2
             parts.append(conv(F.pad(z, (left, k - 1 - left))))
-        return x + self.pointwise(F.gelu(torch.cat(parts, dim=1)).transpose(1, 2))
+        mixed: Tokens = self.pointwise(F.gelu(torch.cat(parts, dim=1)).transpose(1, 2))
+        return x + mixed
 
 
 class SeriesFrontend(nn.Module):

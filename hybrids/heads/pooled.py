@@ -43,7 +43,8 @@ class ClassifyHead(nn.Module):
 
     def forward(self, x: Tokens, lengths: Lengths) -> Tensor:
         """Return the logits."""
-        return self.out(self.dropout(pool(x, lengths)))
+        logits: Tensor = self.out(self.dropout(pool(x, lengths)))
+        return logits
 
 
 class RegressHead(nn.Module):
@@ -68,4 +69,5 @@ class RegressHead(nn.Module):
 
     def forward(self, x: Tokens, lengths: Lengths) -> Tensor:
         """Return the numbers."""
-        return self.out(self.dropout(pool(x, lengths)))[:, 0] * self.scale + self.mean
+        scaled: Tensor = self.out(self.dropout(pool(x, lengths)))[:, 0]
+        return scaled * self.scale + self.mean

@@ -1,0 +1,202 @@
+"""What an exported file must answer, and the gate that it does: compared with the model at shapes the export never saw.
+
+A file that agrees at the example's shape proves nothing: a frozen length or an unrolled recurrence agrees there too. So
+batches, lengths (ragged, from 1 step to ten times the example), levels and amplitudes differ from the export's.
+
+The error is measured against the range of the answers plus 2 % of their level, and may be at most 1e-4 of that. The
+range keeps a high level (sales of 10,000 a day) from hiding a wrong graph; the 2 % allow for float32 at that level.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from advisor.artifact import ModelCard
+from advisor.data.dataset import Task
+from advisor.errors import AdvisorError
+from hybrids.shapes import Lengths, Series
+
+TOLERANCE = 1e-4
+LEVEL_SHARE = 0.02
+LONGEST = 4096
+"""Longest series the gate and the timing run, in steps."""
+
+Format = Literal["onnx", "pt2", "safetensors"]
+Answers = dict[str, np.ndarray]
+Runner = Callable[[Tensor, Tensor], Answers]
+Axes = dict[str, tuple[int | str, ...]]
+
+OUTPUTS: dict[Task, tuple[str, ...]] = {
+    "classify": ("logits", "probabilities"),
+    "regress": ("value",),
+    "forecast": ("quantiles",),
+}
+
+
+class ExportError(AdvisorError):
+    """The exported file does not answer as the model does, or cannot be written; nothing was written."""
+
+
+class Check(BaseModel):
+    """One comparison of the file with the model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    batch: int
+    length: int
+    max_abs_error: float
+    relative_error: float
+    """Over the range of the answers plus 2 % of their level."""
+    passed: bool
+
+
+class ExportReport(BaseModel):
+    """What was written, and the proof that it answers as the model does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    path: str
+    format: Format
+    sha256: str
+    """Of the file; of weights.safetensors for a folder."""
+    size_bytes: int
+    opset: int | None = None
+    inputs: Axes
+    outputs: Axes
+    dynamic_batch: bool
+    dynamic_length: bool
+    parity: tuple[Check, ...]
+    latency_ms: float
+    """Median for one series of the longest training length (4096 steps at most), one CPU thread."""
+    notes: tuple[str, ...] = ()
+
+    def words(self) -> str:
+        """Return the report for people."""
+        worst = max(check.relative_error for check in self.parity)
+        free = [name for name, free in (("batch", self.dynamic_batch), ("length", self.dynamic_length)) if free]
+        lines = [
+            f"{self.path}: {self.format}{f', opset {self.opset}' if self.opset else ''}, {self.size_bytes:,} bytes",
+            *(f"input  {name} {list(axes)}" for name, axes in self.inputs.items()),
+            *(f"output {name} {list(axes)}" for name, axes in self.outputs.items()),
+            f"dynamic: {' and '.join(free) or 'nothing'}",
+            f"parity: {len(self.parity)} shapes, largest relative error {worst:.1e} (allowed {TOLERANCE:.0e})",
+            f"latency: {self.latency_ms:.3g} ms, one series, one thread",
+            *self.notes,
+        ]
+        return "\n".join(lines)
+
+
+class Written(NamedTuple):
+    """What a format's writer hands back; see `ExportReport`."""
+
+    run: Runner
+    dynamic_length: bool
+    notes: tuple[str, ...]
+    opset: int | None = None
+
+
+class Answering(nn.Module):
+    """The model with the outputs of `OUTPUTS`: for classify the probabilities beside the logits."""
+
+    def __init__(self, model: nn.Module, task: Task) -> None:
+        super().__init__()
+        self.model, self.task = model, task
+
+    def forward(self, x: Series, lengths: Lengths) -> tuple[Tensor, ...]:
+        """Return the outputs in the order of `OUTPUTS`."""
+        answer = self.model(x, lengths)
+        return (answer, answer.softmax(-1)) if self.task == "classify" else (answer,)
+
+
+class Case(NamedTuple):
+    """Inputs to compare on."""
+
+    batch: int
+    length: int
+    gain: float = 1.0
+    level: float = 0.0
+
+
+def example_length(model: nn.Module) -> int:
+    """Return a generic length to export at: several tokens, and no multiple of a patch or chunk."""
+    frontend = getattr(getattr(model, "config", None), "frontend", None)
+    return max(70, 4 * int(getattr(frontend, "patch", 1)) + 3)
+
+
+def cases(card: ModelCard, example: int, dynamic_length: bool) -> list[Case]:
+    """Return what to compare on; a fixed length leaves only the batch to vary."""
+    longest = min(card.train_length_max, LONGEST)
+    if not dynamic_length:
+        return [Case(batch, card.train_length_max, gain) for batch, gain in ((1, 1.0), (2, 3.0), (5, 1.0))]
+    level = 1000.0 if card.task == "forecast" else 0.0
+    return [
+        Case(1, 1), Case(1, 7), Case(2, 64), Case(3, 131, 3.0), Case(5, 64, 1.0, level), Case(2, longest),
+        Case(1, min(10 * example, LONGEST), 3.0),
+    ]  # fmt: skip
+
+
+def inputs(model: nn.Module, case: Case, channels: int) -> tuple[Tensor, Tensor]:
+    """Return x (B, L, C) on the level of the model's own data where it stores it, and ragged lengths (B,)."""
+    draw = torch.Generator().manual_seed(case.batch * 10_007 + case.length)
+    mean, scale = _stored_level(model)
+    wave = torch.sin(torch.arange(case.length)[None, :, None] * 0.7)
+    z = torch.randn(case.batch, case.length, channels, generator=draw) + wave
+    lengths = torch.randint(1, case.length + 1, (case.batch,), generator=draw)
+    lengths[0] = case.length
+    return (mean + scale * case.gain * z + case.level).to(torch.float32), lengths
+
+
+def _stored_level(model: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of the training data, (C,) each; 0 and 1 where the model does not store them."""
+    buffers = dict(model.named_buffers())
+    for mean, scale in (("frontend.mean", "frontend.scale"), ("channel_mean", "channel_scale")):
+        if mean in buffers and scale in buffers:
+            return buffers[mean], buffers[scale]
+    return torch.zeros(1), torch.ones(1)
+
+
+@torch.no_grad()
+def verify(model: nn.Module, card: ModelCard, run: Runner, chosen: Sequence[Case]) -> tuple[Check, ...]:
+    """Return the comparisons of `run` with `model`.
+
+    Raises:
+        ExportError: They differ; the message names the first shape and its error.
+    """
+    reference, names = Answering(model, card.task), OUTPUTS[card.task]
+    fed = [inputs(model, case, len(card.channels)) for case in chosen]
+    expected = [dict(zip(names, (t.numpy() for t in reference(*pair)), strict=True)) for pair in fed]
+    shared = {name: max(e[name].max() for e in expected) - min(e[name].min() for e in expected) for name in names}
+    checks = []
+    for case, pair, wanted in zip(chosen, fed, expected, strict=True):
+        where = f"batch {case.batch}, length {case.length}"
+        try:
+            got = run(*pair)
+        except Exception as error:
+            raise _differs(f"it cannot run at {where}: {str(error).strip().splitlines()[0][:300]}") from error
+        absolute, relative = 0.0, 0.0
+        for name in names:
+            ref, answer = wanted[name], got[name]
+            if answer.shape != ref.shape:
+                raise _differs(f"at {where} {name} has shape {answer.shape} instead of {ref.shape}")
+            span = float(np.ptp(ref)) if card.task == "forecast" else float(shared[name])
+            unit = max(span + LEVEL_SHARE * float(np.abs(ref).max()), 1e-6)
+            error_here = float(np.abs(answer.astype(np.float64) - ref).max())
+            absolute, relative = max(absolute, error_here), max(relative, error_here / unit)
+            if not error_here <= TOLERANCE * unit:  # also where it is NaN
+                raise _differs(
+                    f"at {where} {name} is off by {error_here:.3g}, relative {error_here / unit:.1e}; "
+                    f"at most {TOLERANCE:.0e} is allowed"
+                )
+        checks.append(
+            Check(batch=case.batch, length=case.length, max_abs_error=absolute, relative_error=relative, passed=True)
+        )
+    return tuple(checks)
+
+
+def _differs(what: str) -> ExportError:
+    return ExportError(
+        f"the exported file does not answer as the model does: {what}. Nothing was written.",
+        "export with --format safetensors, or recommend again with another of --families.",
+    )

@@ -1,0 +1,95 @@
+"""Splits that never leak, and a problem that survives its file."""
+
+import numpy as np
+import pandas as pd
+
+from advisor.data import Dataset
+from advisor.search import problem as problems
+from advisor.search.prepare import prepare
+from advisor.search.problem import Rows
+
+
+def labelled(n=40, classes=2):
+    rng = np.random.default_rng(0)
+    series = tuple(np.full((int(rng.integers(4, 9)), 1), i, np.float32) for i in range(n))
+    return Dataset(
+        name="x",
+        task="classify",
+        ids=tuple(map(str, range(n))),
+        series=series,
+        channels=("v",),
+        labels=np.arange(n) % classes,
+        classes=tuple(f"c{k}" for k in range(classes)),
+    )
+
+
+def counting(n_series=3, length=100):
+    """Each value is its own time, so that a leak can be seen in the numbers."""
+    values = np.arange(length, dtype=np.float32)[:, None]
+    return Dataset(
+        name="t",
+        task="forecast",
+        ids=tuple(f"s{i}" for i in range(n_series)),
+        series=(values,) * n_series,
+        channels=("y",),
+        stamps=(pd.RangeIndex(length),) * n_series,
+    )
+
+
+def test_every_row_is_in_the_test_part_or_in_one_fold():
+    made = prepare(labelled(), None, 1, None, seed=0)
+    rows, test = set(made.rows.x[:, 0, 0].tolist()), set(made.test.x[:, 0, 0].tolist())
+    assert rows.isdisjoint(test)
+    assert rows | test == set(range(40))
+    assert set(made.fold.tolist()) == set(range(made.plan.folds))
+
+
+def test_every_fold_has_every_class():
+    made = prepare(labelled(n=60, classes=3), None, 1, None, seed=1)
+    for fold in range(made.plan.folds):
+        assert set(made.judged(fold, 9).y.tolist()) == {0, 1, 2}
+
+
+def test_what_judges_is_not_learnt_from():
+    made = prepare(labelled(), None, 1, None, seed=0)
+    learnt = made.training(0, 9)
+    assert isinstance(learnt, Rows)
+    assert set(learnt.x[:, 0, 0].tolist()).isdisjoint(made.judged(0, 9).x[:, 0, 0].tolist())
+
+
+def test_a_forecaster_learns_from_the_past_of_every_origin_and_of_the_test_part():
+    made = prepare(counting(), None, 1, horizon=5, seed=0)
+    learnt = max(float(s.max()) for s in made.training(0, 20))
+    everything = max(float(s.max()) for s in made.training(None, 20))
+    judged = [made.judged(k, 20) for k in range(made.plan.folds)]
+    assert learnt < min(float(part.y.min()) for part in judged)
+    assert everything < float(np.nanmin(made.test.y))
+    assert max(float(part.y.max()) for part in judged) == everything
+
+
+def test_the_truth_follows_its_window_without_a_gap():
+    made = prepare(counting(), None, 1, horizon=5, seed=0)
+    for part in (made.judged(0, 20), made.test):
+        last = part.x[np.arange(len(part)), part.lengths - 1, 0]
+        assert (part.y[:, 0] == last + 1).all()
+
+
+def test_a_test_file_is_cut_at_every_horizon_from_its_first_step():
+    whole = counting(length=120)
+    history = Dataset(**{**vars(whole), "series": tuple(s[:100] for s in whole.series)})
+    future = Dataset(**{**vars(whole), "series": tuple(s[100:] for s in whole.series)})
+    made = prepare(history, future, 1, horizon=5, seed=0)
+    assert sorted(set(made.test.y[:, 0].tolist())) == [100.0, 105.0, 110.0, 115.0]
+
+
+def test_a_saved_problem_is_the_same_problem(tmp_path):
+    for dataset in (labelled(), counting()):
+        made = prepare(dataset, None, 1, 5, seed=0)
+        made.save(tmp_path)
+        back = problems.load(tmp_path)
+        assert back.plan == made.plan
+        for name in vars(made.test):
+            np.testing.assert_array_equal(getattr(back.test, name), getattr(made.test, name))
+        assert len(back.series) == len(made.series)
+        for a, b in zip(back.series, made.series, strict=True):
+            np.testing.assert_array_equal(a, b)

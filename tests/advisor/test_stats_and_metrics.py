@@ -1,0 +1,63 @@
+"""Closed forms of the metrics, and a test that does not cry wolf."""
+
+import numpy as np
+
+from advisor import metrics
+from advisor.stats import corrected_t, holm
+
+
+def test_accuracy_is_the_share_of_hits():
+    logits = np.array([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0]])
+    scores = metrics.units("classify", logits, np.array([0, 1, 1]))
+    assert metrics.summarise("classify", scores) == 2 / 3
+
+
+def test_rmse_is_the_root_of_the_mean_square():
+    scores = metrics.units("regress", np.array([1.0, 5.0]), np.array([0.0, 2.0]))
+    assert np.isclose(metrics.summarise("regress", scores), np.sqrt(5.0))
+
+
+def test_seasonal_naive_inside_the_history_has_mase_one():
+    history = np.array([0.0, 1.0, 2.0, 5.0, 1.0, 7.0])
+    scale = metrics.seasonal_scale(history, 2)
+    forecast = np.repeat(history[:-2][None, :, None], 3, axis=2)
+    assert np.isclose(metrics.units("forecast", forecast, history[2:][None], np.array([scale]))[0], 1.0)
+
+
+def test_steps_without_truth_do_not_count():
+    forecast = np.zeros((1, 2, 3))
+    assert metrics.units("forecast", forecast, np.array([[1.0, np.nan]]), np.array([1.0]))[0] == 1.0
+
+
+def test_the_interval_holds_the_value_and_shrinks_with_the_sample():
+    few = metrics.measured("classify", np.tile([1.0, 0.0], 20), "x")
+    many = metrics.measured("classify", np.tile([1.0, 0.0], 2000), "x")
+    assert few.low < few.value < few.high
+    assert many.high - many.low < (few.high - few.low) / 5
+
+
+def test_units_of_one_group_are_drawn_together():
+    scores = np.concatenate([np.zeros(50), np.ones(50)])
+    alone = metrics.measured("classify", scores, "x")
+    together = metrics.measured("classify", scores, "x", groups=np.repeat([0, 1], 50))
+    assert together.high - together.low > 2 * (alone.high - alone.low)
+
+
+def test_the_corrected_test_rarely_sees_a_difference_where_there_is_none():
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(400):
+        data = rng.normal(size=(2, 100))  # two equal candidates, scored on overlapping 5-fold training sets
+        shared = rng.normal(size=5) * 0.05
+        differences = np.array([d.mean() for d in np.split(data[0] - data[1], 5)]) + shared
+        alarms += corrected_t(differences, 0.8) < 0.05
+    assert alarms / 400 < 0.05
+
+
+def test_a_clear_difference_is_seen_and_one_fold_tells_nothing():
+    assert corrected_t(np.array([1.0, 1.1, 0.9, 1.0, 1.05]), 0.8) < 0.01
+    assert corrected_t(np.array([9.0]), 0.8) == 1.0
+
+
+def test_holm_multiplies_the_smallest_by_their_number_and_never_decreases():
+    assert np.allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
