@@ -65,7 +65,7 @@ def test_the_readme_has_a_quick_start():
 def test_every_command_in_the_readme_is_one_the_command_line_has(verbs):
     for verb, *words in spoken():
         assert verb in verbs, f"advisor {verb}"
-        for word, value in zip(words, [*words[1:], ""], strict=True):
+        for word, value in zip(words, [*words[1:], ""][: len(words)], strict=True):
             if word.startswith("-"):
                 assert word in verbs[verb], f"advisor {verb} {word}"
                 kind = verbs[verb][word].type

@@ -140,7 +140,7 @@ def cases(card: ModelCard, example: int, dynamic_length: bool) -> list[Case]:
 def inputs(model: nn.Module, case: Case, channels: int) -> tuple[Tensor, Tensor]:
     """Return x (B, L, C) on the level of the model's own data where it stores it, and ragged lengths (B,)."""
     draw = torch.Generator().manual_seed(case.batch * 10_007 + case.length)
-    mean, scale = _stored_level(model)
+    mean, scale = _stored_level(model, channels)
     wave = torch.sin(torch.arange(case.length)[None, :, None] * 0.7)
     z = torch.randn(case.batch, case.length, channels, generator=draw) + wave
     lengths = torch.randint(1, case.length + 1, (case.batch,), generator=draw)
@@ -148,11 +148,11 @@ def inputs(model: nn.Module, case: Case, channels: int) -> tuple[Tensor, Tensor]
     return (mean + scale * case.gain * z + case.level).to(torch.float32), lengths
 
 
-def _stored_level(model: nn.Module) -> tuple[Tensor, Tensor]:
+def _stored_level(model: nn.Module, channels: int) -> tuple[Tensor, Tensor]:
     """Return mean and deviation of the training data, (C,) each; 0 and 1 where the model does not store them."""
     buffers = dict(model.named_buffers())
     for mean, scale in (("frontend.mean", "frontend.scale"), ("channel_mean", "channel_scale")):
-        if mean in buffers and scale in buffers:
+        if mean in buffers and scale in buffers and buffers[mean].numel() == channels:
             return buffers[mean], buffers[scale]
     return torch.zeros(1), torch.ones(1)
 

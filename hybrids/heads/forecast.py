@@ -38,9 +38,16 @@ def last_window(x: Series, lengths: Lengths, look_back: int) -> Series:
 
 
 def scale_of(window: Series) -> tuple[Tensor, Tensor]:
-    """Return mean and deviation of each window, (B, 1, C), the deviation never 0."""
-    mean = window.mean(1, keepdim=True)
-    deviation = (window - mean).square().mean(1, keepdim=True).sqrt()
+    """Return mean and deviation of each window, (B, 1, C), the deviation never 0.
+
+    Both are sums of differences from the last value: the order of a sum then hardly shows at a high level, and a
+    constant window has exactly deviation 0 before the floor, in every runtime.
+    """
+    last = window[:, -1:]
+    difference = window - last
+    offset = difference.mean(1, keepdim=True)
+    deviation = (difference - offset).square().mean(1, keepdim=True).sqrt()
+    mean = last + offset
     return mean, deviation + 1e-5 * (1 + mean.abs())
 
 

@@ -65,6 +65,7 @@ def test_the_recommended_model_predicts(run, waves):
     assert (frame["prediction"].to_numpy() == truth.to_numpy()).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_recommendation(run, waves, tmp_path):
     again = recommend(waves, families=("gru", "conv"), trials=3, out=tmp_path / "again")
     first = load_run(run)
@@ -79,6 +80,7 @@ def test_a_finished_folder_is_not_overwritten(run, waves):
         recommend(waves, trials=1, out=run)
 
 
+@pytest.mark.slow
 def test_resuming_trains_nothing_again(run, waves, tmp_path):
     before = len(Run(run).trials())
     with (run / "trials.jsonl").open("a") as file:

@@ -1,0 +1,1 @@
+"""Speed and quality beside a peer, in one run, as ratios."""
