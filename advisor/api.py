@@ -143,8 +143,8 @@ def recommend(
         say(f"  test file: {words}")
     facts = profile(dataset)
     request = Request(
-        data=str(data),
-        test=str(test) if test else None,
+        data=str(Path(data).resolve()),
+        test=str(Path(test).resolve()) if test else None,
         task=dataset.task,
         target=tuple(target),
         time=time_column,
@@ -284,8 +284,8 @@ def _finish(
     from advisor.artifact import ModelCard, save_model
     from advisor.choose import choose
     from advisor.report.html import write_report
-    from advisor.search.driver import load_baseline
     from advisor.search.gate import cost_of
+    from advisor.search.outcome import load_baseline
 
     plan, problem, budget, run = search.plan, search.problem, search.budget, search.run
     choice = choose(search.outcome.contenders, plan)

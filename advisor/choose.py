@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.metrics import METRICS
-from advisor.search.driver import Contender
+from advisor.search.outcome import Contender
 from advisor.search.problem import Plan
 from advisor.stats import corrected_t, holm
 

@@ -6,7 +6,7 @@ from advisor.choose import Choice
 from advisor.metrics import METRICS, measured
 from advisor.records import AdviceCheck, Measured, Ranked, Request
 from advisor.rules import Advice
-from advisor.search.driver import Contender, Outcome
+from advisor.search.outcome import Contender, Outcome
 from advisor.search.problem import Problem
 from hybrids.families import FAMILIES
 from profiles.budget import Budget

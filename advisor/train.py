@@ -173,10 +173,10 @@ def train(
                         step=step, seconds=time.monotonic() - began, train_loss=float(mean_loss), quality=quality
                     )
                 )
-                if best is None or (quality > best if higher_is_better else quality < best):
-                    best, best_weights, stale = quality, [p.detach().clone() for p in live], 0
-                else:
-                    stale += 1
+                ahead = best is None or (quality > best if higher_is_better else quality < best)
+                if ahead or quality == best:  # of equals the later: its average is over more steps
+                    best, best_weights = quality, [p.detach().clone() for p in live]
+                stale = 0 if ahead else stale + 1
                 swap(live, average)
         if over or stale >= config.patience:
             break

@@ -8,27 +8,23 @@ gives the same answer whatever the number of workers.
 import math
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
-from safetensors.torch import load_file
 
 from advisor import baselines, metrics
-from advisor.records import Trial
 from advisor.runs import Run
 from advisor.search.clock import Clock
 from advisor.search.executors import LocalPool
 from advisor.search.gate import Gated, admit, admit_or_shrink, cost_of
 from advisor.search.jobs import BaselineJob, NetworkJob, Result
+from advisor.search.ledger import Ledger
+from advisor.search.outcome import Contender, Outcome, load_baseline
 from advisor.search.problem import Problem
 from advisor.search.space import Knobs, look_back_of, training
 from advisor.search.studies import Studies
 from hybrids.families import FAMILIES
 from profiles.budget import Budget
-from profiles.cost import Cost
 
 GENERATION = 4
 STEPS_BY_TRIALS = 200
@@ -38,38 +34,6 @@ MOST_FINALISTS = 3
 SEEDS_BY_TIME = 2
 NEVER = 1e15
 """A deadline that JSON can hold and that never comes."""
-
-
-@dataclass
-class Contender:
-    """One candidate that reached the final, or a baseline, with its score on every fold."""
-
-    family: str
-    baseline: bool
-    cost: Cost
-    folds: dict[int, float]
-    test: list[float]
-    config: dict[str, Any]
-    weights: str
-    train_s: float
-    gated: Gated | None = None
-
-    @property
-    def mean(self) -> float:
-        """Return the mean over the folds."""
-        return float(np.mean(list(self.folds.values())))
-
-
-@dataclass
-class Outcome:
-    """All that the search found."""
-
-    trials: list[Trial] = field(default_factory=list)
-    contenders: list[Contender] = field(default_factory=list)
-    not_tried: dict[str, str] = field(default_factory=dict)
-    infeasible: dict[str, str] = field(default_factory=dict)
-    nearest: tuple[str, str] | None = None
-    """Family and miss that came closest to the budget, where none kept it."""
 
 
 class Search:
@@ -95,6 +59,7 @@ class Search:
         self.most_trials, self.workers = trials, workers
         self.metric = metrics.METRICS[self.plan.task]
         self.outcome = Outcome(trials=run.trials())
+        self.ledger = Ledger(run, self.outcome.trials, budget, seed)
         self.studies = Studies(run.path / "study.journal", self.plan, self.metric.higher_is_better, seed)
         self.best: dict[str, tuple[float, Gated, str]] = {}
         self.pool = LocalPool(run.work, workers, 1, run.path / "log.txt")
@@ -115,7 +80,7 @@ class Search:
             tried = admit_or_shrink(family, self.plan, self.budget, self.device)
             for one in tried:
                 if one.misses and family not in done:
-                    self._record(one, "infeasible", reason=str(one.misses[0]))
+                    self.ledger.record(one, "infeasible", reason=str(one.misses[0]))
             last = tried[-1]
             if last.misses:
                 self.outcome.infeasible[family] = f"even its smallest: {last.misses[0]}"
@@ -154,22 +119,25 @@ class Search:
             save = str(self.run.work / f"baseline-{name}.safetensors")
             job = BaselineJob(name=name, look_back=look_back, seed=self.seed, save=save, deadline=min(deadline, NEVER))
             jobs[name] = (job, self.pool.submit(job))
-        known = {t.family for t in self.outcome.trials if t.baseline}
         for name, (job, future) in jobs.items():
             result = future.result()
             if result.failed:
                 self.outcome.not_tried[name] = result.failed
-                self._baseline_trial(name, known, "failed", result, None, result.failed)
+                self.ledger.record_baseline(name, "failed", result, None, result.failed)
                 continue
             model = load_baseline(job.save)
+            for note in model.config.notes:
+                self.say(f"  {note}")
             length = look_back if self.plan.task == "forecast" else self.plan.length
             cost = cost_of(model, length, self.budget, self.device, 0.05)
             misses = self.budget.misses(cost)
             if misses:
                 self.outcome.infeasible[name] = str(misses[0])
-                self._baseline_trial(name, known, "infeasible", result, cost, str(misses[0]))
+                self.ledger.record_baseline(name, "infeasible", result, cost, str(misses[0]))
                 continue
-            self._baseline_trial(name, known, "complete", result, cost, "")
+            self.ledger.record_baseline(name, "complete", result, cost, "")
+            mean = float(np.mean(list(result.folds.values())))
+            self.say(f"  {name}: {self.metric.name} {mean:.4f} in {result.seconds:.1f} s")
             config = {"model": model.config.model_dump(mode="json")}
             self.outcome.contenders.append(
                 Contender(name, True, cost, result.folds, list(result.test), config, job.save, result.seconds)
@@ -178,9 +146,9 @@ class Search:
     def _fair_start(self, admitted: dict[str, Gated]) -> None:
         order = [f for f in self.families if f in admitted]
         if self.most_trials is not None:
-            for family in order[max(0, self.most_trials - self._trained()) :]:
+            for family in order[max(0, self.most_trials - self.ledger.trained()) :]:
                 self.outcome.not_tried[family] = f"the {self.most_trials} trials were used up"
-            order = order[: max(0, self.most_trials - self._trained())]
+            order = order[: max(0, self.most_trials - self.ledger.trained())]
         else:
             left = self.clock.until("start")
             fit = int(left / LEAST_SHARE_S) * self.workers
@@ -204,7 +172,7 @@ class Search:
         while self.best and self._may_refine():
             rank = sorted(self.best, key=lambda f: self._order(self.best[f][0]))
             live = rank[: max(2, math.ceil(len(rank) / 2))]
-            room = GENERATION if self.most_trials is None else min(GENERATION, self.most_trials - self._trained())
+            room = GENERATION if self.most_trials is None else min(GENERATION, self.most_trials - self.ledger.trained())
             running: dict[Future[Result], tuple[optuna.Trial, Gated]] = {}
             counts = {f: sum(t.family == f for t in self.outcome.trials) for f in live}
             size = self.workers if self.most_trials is None else room
@@ -216,7 +184,7 @@ class Search:
                 gated = admit(family, knobs, self.plan, self.budget, self.device)
                 if gated.misses:
                     refused += 1
-                    self._record(gated, "infeasible", reason=str(gated.misses[0]))
+                    self.ledger.record(gated, "infeasible", reason=str(gated.misses[0]))
                     self.studies.tell(family, trial, None, gated.excess)
                     continue
                 running[self._launch(gated, self.clock.end_of("refine"))] = (trial, gated)
@@ -226,7 +194,7 @@ class Search:
 
     def _may_refine(self) -> bool:
         if self.most_trials is not None:
-            return self._trained() < self.most_trials
+            return self.ledger.trained() < self.most_trials
         return self.share_s is not None and self.clock.until("refine") >= max(LEAST_SHARE_S, 0.6 * self.share_s)
 
     # -- finals --------------------------------------------------------------------------------------------------
@@ -237,7 +205,7 @@ class Search:
         finalists: list[Gated] = []
         for family in rank:
             gated = self.best[family][1]
-            cost = cost_of(gated.config.build(), self._length(gated), self.budget, self.device, 0.2)
+            cost = cost_of(gated.config.build(), gated.cost.length, self.budget, self.device, 0.2)
             misses = self.budget.misses(cost)
             if misses:
                 self.outcome.infeasible[family] = f"measured again, alone: {misses[0]}"
@@ -318,14 +286,8 @@ class Search:
 
     # -- helpers -------------------------------------------------------------------------------------------------
 
-    def _length(self, gated: Gated) -> int:
-        return gated.cost.length
-
     def _order(self, quality: float) -> float:
         return -quality if self.metric.higher_is_better else quality
-
-    def _trained(self) -> int:
-        return sum(t.state in ("complete", "failed") and not t.baseline for t in self.outcome.trials)
 
     def _job(
         self,
@@ -350,11 +312,8 @@ class Search:
             device=self.device,
         )
 
-    def _next_number(self) -> int:
-        return max((t.number for t in self.outcome.trials), default=-1) + 1
-
     def _launch(self, gated: Gated, deadline: float) -> "Future[Result]":
-        number = max([self._next_number(), *(n + 1 for n, _ in self._jobs.values())])
+        number = max([self.ledger.next_number(), *(n + 1 for n, _ in self._jobs.values())])
         save = str(self.run.work / f"trial-{number}.safetensors")
         job = self._job(gated, 0, self.seed, self.share_s, save, deadline)
         future = self.pool.submit(job)
@@ -376,12 +335,12 @@ class Search:
 
     def _finish(self, number: int, save: str, trial: optuna.Trial, gated: Gated, result: Result) -> None:
         if result.failed:
-            self._record(gated, "failed", result, reason=result.failed, number=number)
+            self.ledger.record(gated, "failed", result, reason=result.failed, number=number)
             self.studies.tell(gated.family, trial, None)
             self.say(f"  {gated.family}: failed, {result.failed}")
             return
         quality = float(np.mean(list(result.folds.values())))
-        self._record(gated, "complete", result, quality=quality, number=number)
+        self.ledger.record(gated, "complete", result, quality=quality, number=number)
         self.studies.tell(gated.family, trial, quality)
         self._keep_best(gated.family, quality, gated, save)
         stat = self.budget.latency_stat
@@ -391,62 +350,3 @@ class Search:
     def _keep_best(self, family: str, quality: float | None, gated: Gated, save: str) -> None:
         if quality is not None and (family not in self.best or self.metric.better(quality, self.best[family][0])):
             self.best[family] = (quality, gated, save)
-
-    def _record(
-        self,
-        gated: Gated,
-        state: Any,
-        result: Result | None = None,
-        quality: float | None = None,
-        reason: str = "",
-        number: int | None = None,
-    ) -> None:
-        trial = Trial(
-            number=self._next_number() if number is None else number,
-            family=gated.family,
-            config={"knobs": gated.knobs.model_dump(), "model": gated.config.model_dump(mode="json")},
-            seed=self.seed,
-            state=state,
-            quality=quality,
-            latency_ms=gated.cost.latency_ms(self.budget.latency_stat),
-            memory_mib=gated.cost.peak_memory_mib,
-            size_mib=gated.cost.size_mib,
-            train_s=result.seconds if result else 0.0,
-            reason=reason,
-            curve=result.curve if result else (),
-        )
-        self.outcome.trials.append(trial)
-        self.run.add_trial(trial)
-
-    def _baseline_trial(
-        self, name: str, known: set[str], state: Any, result: Result, cost: Cost | None, reason: str
-    ) -> None:
-        quality = float(np.mean(list(result.folds.values()))) if result.folds else None
-        if name in known:
-            return
-        trial = Trial(
-            number=self._next_number(),
-            family=name,
-            config={},
-            seed=self.seed,
-            state=state,
-            quality=quality,
-            latency_ms=cost.latency_ms(self.budget.latency_stat) if cost else None,
-            memory_mib=cost.peak_memory_mib if cost else None,
-            size_mib=cost.size_mib if cost else None,
-            train_s=result.seconds,
-            reason=reason,
-            baseline=True,
-        )
-        self.outcome.trials.append(trial)
-        self.run.add_trial(trial)
-        if quality is not None:
-            self.say(f"  {name}: {self.metric.name} {quality:.4f} in {result.seconds:.1f} s")
-
-
-def load_baseline(weights: str) -> baselines.Baseline:
-    """Return the fitted baseline that a job saved."""
-    config = baselines.BaselineConfig.model_validate_json(Path(weights).with_suffix(".json").read_text())
-    model = baselines.build(config)
-    model.load_state_dict(load_file(weights))
-    return model.eval()

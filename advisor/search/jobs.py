@@ -70,7 +70,7 @@ def run_network(job: NetworkJob, problem: Problem) -> Result:
     torch.manual_seed(job.seed)
     model = job.model.build()
     look_back = job.model.head.look_back if job.model.head.kind == "forecast" else plan.length
-    data = problem.training(job.fold, look_back)
+    data = problem.training(job.fold)
     if isinstance(data, Rows):
         fit_units(model, data)
     if job.start:
@@ -162,7 +162,7 @@ def run_baseline(job: BaselineJob, problem: Problem) -> Result:
 
 def fit_baseline(job: BaselineJob, problem: Problem, fold: int | None) -> "baselines.Baseline":
     """Return the baseline fitted to what may be learnt from."""
-    plan, data = problem.plan, problem.training(fold, job.look_back)
+    plan, data = problem.plan, problem.training(fold)
     x, lengths, y = (data.x, data.lengths, data.y) if isinstance(data, Rows) else some_windows(data, job, plan)
     return baselines.fit(
         job.name,

@@ -84,7 +84,7 @@ class Problem:
     series: tuple[np.ndarray, ...]
     test: Rows
 
-    def training(self, fold: int | None, look_back: int) -> "Rows | tuple[np.ndarray, ...]":
+    def training(self, fold: int | None) -> "Rows | tuple[np.ndarray, ...]":
         """Return what a model judged on `fold` may learn from; None: everything but the test part.
 
         Rows for classify and regress; for forecast the series, cut before the first origin.

@@ -52,15 +52,15 @@ def test_every_fold_has_every_class():
 
 def test_what_judges_is_not_learnt_from():
     made = prepare(labelled(), None, 1, None, seed=0)
-    learnt = made.training(0, 9)
+    learnt = made.training(0)
     assert isinstance(learnt, Rows)
     assert set(learnt.x[:, 0, 0].tolist()).isdisjoint(made.judged(0, 9).x[:, 0, 0].tolist())
 
 
 def test_a_forecaster_learns_from_the_past_of_every_origin_and_of_the_test_part():
     made = prepare(counting(), None, 1, horizon=5, seed=0)
-    learnt = max(float(s.max()) for s in made.training(0, 20))
-    everything = max(float(s.max()) for s in made.training(None, 20))
+    learnt = max(float(s.max()) for s in made.training(0))
+    everything = max(float(s.max()) for s in made.training(None))
     judged = [made.judged(k, 20) for k in range(made.plan.folds)]
     assert learnt < min(float(part.y.min()) for part in judged)
     assert everything < float(np.nanmin(made.test.y))
