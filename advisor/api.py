@@ -288,7 +288,7 @@ def _finish(
     from advisor.search.outcome import load_baseline
 
     plan, problem, budget, run = search.plan, search.problem, search.budget, search.run
-    choice = choose(search.outcome.contenders, plan)
+    choice = choose(search.outcome.contenders, plan, len(problem.rows))
     chosen = choice.chosen
     if chosen.gated is None:
         model: nn.Module = load_baseline(chosen.weights)

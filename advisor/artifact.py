@@ -148,7 +148,7 @@ def load_model(folder: Path) -> tuple[nn.Module, ModelCard]:
     except (ValidationError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"{folder} is not a readable model ({first}).", "write the model again.") from error
-    return model.eval().requires_grad_(False), card
+    return model.eval(), card
 
 
 def _empty(config: dict[str, object]) -> nn.Module:

@@ -11,6 +11,8 @@ from advisor.stats import corrected_t, holm
 
 MARGIN = {"classify": 0.005, "regress": 0.01, "forecast": 0.01}
 """Differences that do not matter: in accuracy, or as a share of the error."""
+ERRORS = 1.5
+"""And in a classification, a difference of one error is none: fewer than this many errors do not matter."""
 LEVEL = 0.05
 
 
@@ -31,11 +33,12 @@ class Choice:
     p_values: dict[str, float]
 
 
-def choose(contenders: list[Contender], plan: Plan) -> Choice:
+def choose(contenders: list[Contender], plan: Plan, units: int) -> Choice:
     """Return the cheapest contender within the margin of the best.
 
     Cheapest is fewest operations, then smallest file: facts that do not change from run to run, unlike a latency.
-    A tie is what the corrected test cannot tell from the best; it is printed, and the margin decides.
+    A tie is what the corrected test cannot tell from the best; it is printed, and the margin decides. `units` is
+    the number of series that the folds hold together.
     """
     metric = METRICS[plan.task]
     sign = -1.0 if metric.higher_is_better else 1.0
@@ -45,7 +48,9 @@ def choose(contenders: list[Contender], plan: Plan) -> Choice:
     train_share = 1 - 1 / plan.folds if plan.task != "forecast" else 1 - 1 / (plan.folds + 1)
     raw = [corrected_t(np.array([c.folds[k] - best.folds[k] for k in folds]), train_share) for c in others]
     p_values = {c.family: p for c, p in zip(others, holm(raw), strict=True)}
-    margin = MARGIN[plan.task] * (1.0 if plan.task == "classify" else abs(best.mean))
+    margin = MARGIN[plan.task] * abs(best.mean)
+    if plan.task == "classify":
+        margin = max(MARGIN["classify"], ERRORS / max(1, units))
     near = [c for c in contenders if abs(c.mean - best.mean) <= margin]
     chosen = min(near, key=lambda c: (c.cost.flops, c.cost.size_mib, c.family))
     tied = tuple(c.family for c in contenders if c is not chosen and p_values.get(c.family, 1.0) > LEVEL)

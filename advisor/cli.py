@@ -121,7 +121,11 @@ def _recommend(data: Path, to_json: bool, **options: Any) -> None:
     try:
         found = api.recommend(data, say=say, started=STARTED, **options)
     except KeyboardInterrupt:
-        say(f"\ninterrupted; what is finished is kept. Go on with:\n  advisor resume {out}")
+        kept = (Path(out) / "run.json").exists()
+        say(
+            "\ninterrupted; "
+            + (f"what is finished is kept. Go on with:\n  advisor resume {out}" if kept else "nothing was begun.")
+        )
         sys.exit(130)
     if to_json:
         as_json(found)

@@ -152,7 +152,8 @@ def train(
     average = [p.detach().clone() for p in live]
     best_weights, best, stale = None, None, 0
     curve: list[CurvePoint] = []
-    began, step, looked, loss_sum, loss_count = time.monotonic(), 0, 0.0, 0.0, 0
+    loss_sum, loss_count = torch.zeros((), device=device), 0
+    began, step, looked = time.monotonic(), 0, 0.0
     model.train()
     while True:
         elapsed = time.monotonic() - began
@@ -160,18 +161,16 @@ def train(
         over = done >= 1 or time.monotonic() >= deadline
         if step and (over or done - looked >= 1 / config.looks):
             looked = done
-            mean_loss = loss_sum / max(1, loss_count)
+            mean_loss = float(loss_sum) / max(1, loss_count)
             if not math.isfinite(mean_loss):
                 return Trained(tuple(curve), step, elapsed, None, f"the loss became {mean_loss} by step {step}")
-            loss_sum, loss_count = 0.0, 0
+            loss_sum, loss_count = torch.zeros_like(loss_sum), 0
             if judge:
                 swap(live, average)
                 quality = judge()
                 model.train()
                 curve.append(
-                    CurvePoint(
-                        step=step, seconds=time.monotonic() - began, train_loss=float(mean_loss), quality=quality
-                    )
+                    CurvePoint(step=step, seconds=time.monotonic() - began, train_loss=mean_loss, quality=quality)
                 )
                 ahead = best is None or (quality > best if higher_is_better else quality < best)
                 if ahead or quality == best:  # of equals the later: its average is over more steps
@@ -191,7 +190,7 @@ def train(
         nn.utils.clip_grad_norm_(live, config.clip)
         optimiser.step()
         step += 1
-        loss_sum, loss_count = loss_sum + float(loss.detach()), loss_count + 1
+        loss_sum, loss_count = loss_sum + loss.detach(), loss_count + 1
         with torch.no_grad():
             torch._foreach_lerp_(average, [p.detach() for p in live], 1 - min(0.995, step / (step + 10.0)))
     with torch.no_grad():

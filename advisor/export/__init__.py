@@ -62,6 +62,7 @@ def export(run: Path, format: Format, out: Path) -> ExportReport:
         what = "a folder" if out.is_dir() else "a file"
         raise InputError(f"{out} is {what}, but {format} writes {'a folder' if folder else 'a file'}.", "name another.")
     model, card = load_model(run / "model")
+    model.requires_grad_(False)  # an export that tracks gradients decomposes recurrences differently
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as room:
         made = Path(room) / f"model.{format}"
@@ -101,7 +102,7 @@ def _write(model: nn.Module, card: ModelCard, source: Path, made: Path, format: 
     for name in (WEIGHTS, CARD, WORDS, CONFIG):
         if (source / name).exists():
             shutil.copyfile(source / name, made / name)
-    return Written(_eager(load_model(made)[0], card), True, ())
+    return Written(_eager(load_model(made)[0].requires_grad_(False), card), True, ())
 
 
 def _eager(model: nn.Module, card: ModelCard) -> Runner:

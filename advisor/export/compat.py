@@ -80,25 +80,30 @@ def require_free(program: ExportedProgram, dynamic_length: bool) -> None:
     asked = [("x", 0, "batch"), ("lengths", 0, "batch")] + ([("x", 1, "length")] if dynamic_length else [])
     for name, axis, words in asked:
         size = shapes[name][axis]
-        upper = size if not isinstance(size, torch.SymInt) else _bounds(program, size)[1]
-        if upper is not None:
-            how = "only valid up to" if isinstance(size, torch.SymInt) else "fixed to"
-            raise ExportError(f"the {words} of {name} is {how} {upper} in the captured graph.", _OTHER)
+        bounds = _bounds(program, size)
+        if bounds is None:
+            raise ExportError(f"the {words} of {name} is fixed to {size} in the captured graph.", _OTHER)
+        if bounds[1] is not None:
+            raise ExportError(f"the {words} of {name} is only valid up to {bounds[1]} in the captured graph.", _OTHER)
 
 
 def shortest(program: ExportedProgram) -> int:
     """Return the lower bound of the length that the graph asks for; 2 is what a free axis shows."""
     size = input_shapes(program)["x"][1]
-    return (_bounds(program, size)[0] or 2) if isinstance(size, torch.SymInt) else int(size)
+    bounds = _bounds(program, size)
+    return int(size) if bounds is None else bounds[0]
 
 
-def _bounds(program: ExportedProgram, size: torch.SymInt) -> tuple[int | None, int | None]:
-    """Return the range of a symbolic size; None is no bound."""
-    found = program.range_constraints.get(size.node.expr)
-    if found is None:
-        return None, None
-    low, high = (int(end) if getattr(end, "is_Integer", False) else None for end in (found.lower, found.upper))
-    return low, high
+def _bounds(program: ExportedProgram, size: int | torch.SymInt) -> tuple[int, int | None] | None:
+    """Return the range of a free size, its end None where it has none; None where the size is not free.
+
+    A frozen size can still be a `SymInt`: one whose expression is a number, which has no range.
+    """
+    if not isinstance(size, torch.SymInt) or size.node.expr not in program.range_constraints:
+        return None
+    found = program.range_constraints[size.node.expr]
+    upper = int(found.upper) if getattr(found.upper, "is_Integer", False) else None
+    return int(found.lower), upper
 
 
 def widest(attempt: Callable[[bool], T]) -> tuple[T, bool, tuple[str, ...]]:

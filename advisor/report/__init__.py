@@ -126,7 +126,7 @@ def remarks(rec: Recommendation) -> tuple[str, ...]:
     if rec.baseline:
         found.append("A simple baseline is the answer here, not a sequence model; the reasons say why.")
     if rec.tied_with:
-        found.append(f"Tied within the margin: {', '.join(rec.tied_with)}.")
+        found.append(f"Cannot be told from the best with these data: {', '.join(rec.tied_with)}.")
     return tuple(found)
 
 
@@ -139,11 +139,11 @@ def state_and_why(one: Ranked) -> tuple[str, str]:
 
 
 def next_commands(rec: Recommendation, run: Path) -> tuple[str, ...]:
-    """Return the commands that use the result, ready to paste; export only for a sequence model."""
+    """Return the commands that use the result, ready to paste."""
     folder, data = shlex.quote(str(run)), shlex.quote(rec.request.data)
     predict = f"advisor predict {folder} {data} -o predictions.csv"
     export = f"advisor export {folder} --format onnx -o model.onnx"
-    return (predict,) if rec.baseline else (predict, export)
+    return predict, export
 
 
 def clean(value: object, most: int = 400) -> str:

@@ -3,7 +3,7 @@
 import math
 import time
 
-PHASES = {"baselines": 0.16, "start": 0.46, "refine": 0.60, "final": 0.82, "refit": 0.955}
+PHASES = {"baselines": 0.25, "start": 0.46, "refine": 0.60, "final": 0.82, "refit": 0.955}
 """Share of the limit by which each phase has ended; the rest is for measuring, the report and leaving."""
 
 

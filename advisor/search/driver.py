@@ -6,6 +6,7 @@ gives the same answer whatever the number of workers.
 """
 
 import math
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
@@ -15,7 +16,7 @@ import optuna
 from advisor import baselines, metrics
 from advisor.runs import Run
 from advisor.search.clock import Clock
-from advisor.search.executors import LocalPool
+from advisor.search.executors import NO_TIME, LocalPool
 from advisor.search.gate import Gated, admit, admit_or_shrink, cost_of
 from advisor.search.jobs import BaselineJob, NetworkJob, Result
 from advisor.search.ledger import Ledger
@@ -30,6 +31,8 @@ GENERATION = 4
 STEPS_BY_TRIALS = 200
 MOST_STEPS = 20_000
 LEAST_SHARE_S = 2.5
+LEAST_BASELINES_S = 8.0
+"""The baselines get this long, however short the limit."""
 MOST_FINALISTS = 3
 SEEDS_BY_TIME = 2
 NEVER = 1e15
@@ -63,6 +66,8 @@ class Search:
         self.studies = Studies(run.path / "study.journal", self.plan, self.metric.higher_is_better, seed)
         self.best: dict[str, tuple[float, Gated, str]] = {}
         self.pool = LocalPool(run.work, workers, 1, run.path / "log.txt")
+        if budget.max_latency_ms is None:  # else the gate must measure on a quiet machine
+            self.pool.start()
         self.share_s: float | None = None
         self._jobs: dict[Future[Result], tuple[int, str]] = {}
 
@@ -95,7 +100,7 @@ class Search:
 
     def explore(self, admitted: dict[str, Gated]) -> None:
         """Run the baselines, give every admitted family its start, refine the best."""
-        self.pool.start(self.workers)
+        self.pool.start()
         self._take_up(admitted)
         self._baselines()
         self._fair_start({f: g for f, g in admitted.items() if f not in self.best})
@@ -111,7 +116,7 @@ class Search:
 
     def _baselines(self) -> None:
         look_back = look_back_of(self.plan)
-        deadline = self.clock.end_of("baselines")
+        deadline = max(self.clock.end_of("baselines"), time.monotonic() + LEAST_BASELINES_S)
         names = baselines.names(self.plan.task)
         self.say(f"baselines: {', '.join(names)}")
         jobs = {}
@@ -334,6 +339,10 @@ class Search:
                 self._finish(number, save, trial, gated, future.result())
 
     def _finish(self, number: int, save: str, trial: optuna.Trial, gated: Gated, result: Result) -> None:
+        if result.failed == NO_TIME:
+            self.outcome.not_tried.setdefault(gated.family, NO_TIME)
+            self.studies.tell(gated.family, trial, None)
+            return
         if result.failed:
             self.ledger.record(gated, "failed", result, reason=result.failed, number=number)
             self.studies.tell(gated.family, trial, None)

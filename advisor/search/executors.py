@@ -10,6 +10,7 @@ from pathlib import Path
 from advisor.search.jobs import BaselineJob, NetworkJob, Result
 
 GRACE_S = 4.0
+NO_TIME = "no time was left to begin it"
 FOREVER_S = 1e6
 """A deadline further away than this is none."""
 
@@ -29,12 +30,13 @@ class LocalPool:
         self._log = log.open("ab")
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="worker")
         self._own = threading.local()
+        self._workers = workers
         self._all: list[subprocess.Popen[bytes]] = []
         self._closed = False
 
-    def start(self, workers: int) -> None:
+    def start(self) -> None:
         """Start the processes now, so that they load while the driver does something else."""
-        for _ in range(workers):
+        for _ in range(self._workers - len(self._all)):
             self._threads.submit(self._process)
 
     def submit(self, job: NetworkJob | BaselineJob) -> "Future[Result]":
@@ -59,7 +61,7 @@ class LocalPool:
         if self._closed:
             return Result(failed="the run was stopped")
         if time.monotonic() >= job.deadline:
-            return Result(failed="no time was left to begin it")
+            return Result(failed=NO_TIME)
         process = self._process()
         left = job.deadline - time.monotonic()
         late = threading.Timer(left + GRACE_S, process.kill)

@@ -5,11 +5,13 @@ import numpy as np
 from advisor import metrics
 from advisor.data import Dataset, split_by_id
 from advisor.errors import InputError
-from advisor.search.problem import MOST_TEST_WINDOWS, Plan, Problem, Rows, windows
+from advisor.search.problem import MOST_TEST_WINDOWS, Plan, Problem, Rows, joined, windows
 from advisor.search.space import look_back_of
 
 MOST_FOLDS, MOST_CUTS = 5, 24
 HELD_SHARE = 0.2
+UNITS_A_FOLD = 60
+"""Forecast origins that a fold should judge on, over all series, where the data have them."""
 
 
 def prepare(dataset: Dataset, test: Dataset | None, season: int, horizon: int | None, seed: int) -> Problem:
@@ -84,13 +86,16 @@ def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int |
     history, futures = tuple(history[i] for i in kept), [futures[i] for i in kept]
     median = int(np.median([len(h) for h in history]))
     folds = int(np.clip(HELD_SHARE * median // horizon, 1, MOST_FOLDS))
+    room = int(HELD_SHARE * median) // (folds * horizon)
+    fold_cuts = int(np.clip(UNITS_A_FOLD // len(history), 1, max(1, min(room, MOST_CUTS))))
     plan = Plan(
         task="forecast",
         channels=1,
         horizon=horizon,
         season=season,
         folds=folds,
-        length=max(2, median - (folds + 1) * horizon),
+        fold_cuts=fold_cuts,
+        length=max(2, median - (folds * fold_cuts + 1) * horizon),
         test_words=words,
     )
     longest = look_back_of(plan, 2.0)
@@ -102,7 +107,7 @@ def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int |
     for cut in range(0, cuts, step):
         ends = [len(h) + cut * horizon for h in history]
         parts.append(windows(full, ends, scales, longest, horizon))
-    test_rows = Rows(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("x", "lengths", "y", "scale", "group")))
+    test_rows = joined(parts)
     if cuts > 1 and len(history) < 20:  # few series: intervals from stretches of time, not from series
         test_rows = Rows(
             test_rows.x,

@@ -3,8 +3,8 @@
 Written once into the run folder (`work/problem.npz`, `work/problem.json`) and read by every worker process.
 
 Classification and regression are divided by rows: `folds` to choose on, and a test part. Forecasting is divided by
-time: each series is training | `folds` origins of one horizon each | test; a model is always trained on what lies
-before the first origin that judges it.
+time: each series is training | `folds` stretches of one or more origins | test; a model is always trained on what
+lies before the first origin that judges it.
 """
 
 import json
@@ -34,6 +34,8 @@ class Plan(BaseModel):
     horizon: int = 0
     season: int = 1
     folds: int
+    fold_cuts: int = 1
+    """Origins in each fold, one horizon apart (forecast); more than one where there are few series."""
     length: int
     """Longest series (classify, regress); most history there is before the first origin (forecast)."""
     test_words: str
@@ -93,18 +95,21 @@ class Problem:
             return self.rows if fold is None else self.rows.take(np.flatnonzero(self.fold != fold))
         if fold is None:
             return self.series
-        held = self.plan.folds * self.plan.horizon
+        held = self.plan.folds * self.plan.fold_cuts * self.plan.horizon
         return tuple(s[: len(s) - held] for s in self.series)
 
     def judged(self, fold: int, look_back: int) -> Rows:
-        """Return the units that judge on `fold`: its rows, or its forecast origin in every series."""
+        """Return the units that judge on `fold`: its rows, or its forecast origins in every series."""
         if self.plan.task != "forecast":
             return self.rows.take(np.flatnonzero(self.fold == fold))
-        horizon, folds = self.plan.horizon, self.plan.folds
-        ends = [len(s) - (folds - fold) * horizon for s in self.series]
-        held = folds * horizon
+        horizon, cuts = self.plan.horizon, self.plan.fold_cuts
+        held = self.plan.folds * cuts * horizon
         scales = [metrics.seasonal_scale(s[: len(s) - held], self.plan.season) for s in self.series]
-        return windows(self.series, ends, scales, look_back, horizon)
+        parts = []
+        for cut in range(fold * cuts, (fold + 1) * cuts):
+            ends = [len(s) - held + cut * horizon for s in self.series]
+            parts.append(windows(self.series, ends, scales, look_back, horizon))
+        return joined(parts)
 
     def score(self, answer: Answer, rows: Rows) -> np.ndarray:
         """Return one score a unit; see `metrics.units`."""
@@ -129,6 +134,11 @@ def load(folder: Path) -> Problem:
         parts = [Rows(*(a[f"{p}_{k}"] for k in ("x", "lengths", "y", "scale", "group"))) for p in ("rows", "test")]
         series = tuple(np.split(a["flat"], np.cumsum(a["sizes"])[:-1])) if len(a["sizes"]) else ()
         return Problem(plan, parts[0], a["fold"], series, parts[1])
+
+
+def joined(parts: list[Rows]) -> Rows:
+    """Return the units of all parts as one."""
+    return Rows(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("x", "lengths", "y", "scale", "group")))
 
 
 def windows(series: tuple[np.ndarray, ...], ends: list[int], scales: list[float], look_back: int, horizon: int) -> Rows:

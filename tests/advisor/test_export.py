@@ -26,12 +26,12 @@ HEADS = {
 }
 
 
-def network(family, task, seed=0):
+def network(family, task, seed=0, depth=2):
     """Return a tiny network with random weights in its head too."""
     torch.manual_seed(seed)
     frontend = SeriesConfig(channels_in=2, patch=2, kernel=4, normalise="none" if task == "forecast" else "channel")
     model = ModelConfig(
-        family=family, channels_in=1 if task == "forecast" else 2, width=8, layers=layers(family, 2, causal=False),
+        family=family, channels_in=1 if task == "forecast" else 2, width=8, layers=layers(family, depth, causal=False),
         frontend=frontend, head=HEADS[task],
     ).build()  # fmt: skip
     if task != "forecast":
@@ -144,7 +144,7 @@ def test_a_constant_window_is_centred_exactly():
 
 
 def test_two_grus_exported_in_one_process_both_run_at_another_length(tmp_path):
-    models = {"classify": network("gru", "classify", 1), "regress": network("gru", "regress", 2)}
+    models = {"classify": network("gru", "classify", 1, depth=1), "regress": network("gru", "regress", 2, depth=1)}
     for task, model in models.items():
         report = export(run_of(tmp_path / task, model, task), "onnx", tmp_path / f"{task}.onnx")
         assert report.dynamic_length and report.notes == ()
@@ -191,6 +191,18 @@ def test_a_refused_export_leaves_the_older_file_as_it_was(tmp_path, monkeypatch)
     assert out.read_text() == "older"
 
 
+class Doubling(nn.Module):
+    """A scan over doubling spans: what is unrolled for the example's length is wrong only for longer ones."""
+
+    def forward(self, x, lengths):
+        """Return running sums."""
+        span = 1
+        while span < x.shape[1]:
+            x = torch.cat([x[:, :span], x[:, span:] + x[:, :-span]], 1)
+            span *= 2
+        return x[:, -1] + lengths[:, None]
+
+
 class Unrolled(nn.Module):
     """A recurrence written as a loop over the example's steps: what the gate has to refuse."""
 
@@ -202,13 +214,16 @@ class Unrolled(nn.Module):
         return h + lengths[:, None]
 
 
-def test_a_loop_that_was_unrolled_is_refused_before_it_is_written():
-    example = (torch.randn(2, 9, 1), torch.tensor([9, 4]))
+@pytest.mark.parametrize(
+    ("model", "said"), [(Unrolled(), "fixed to 20"), (Doubling(), "only valid up to 32")], ids=["loop", "doubling"]
+)
+def test_a_recurrence_that_was_unrolled_is_refused_before_it_is_written(model, said):
+    example = (torch.randn(2, 20, 1), torch.tensor([20, 4]))
     with compat.exporting():
-        program = compat.capture(Unrolled(), example, dynamic_length=True)
-        with pytest.raises(ExportError, match="length of x is fixed to 9"):
+        program = compat.capture(model, example, dynamic_length=True)
+        with pytest.raises(ExportError, match=f"length of x is {said}"):
             compat.require_free(program, dynamic_length=True)
-        compat.require_free(compat.capture(Unrolled(), example, dynamic_length=False), dynamic_length=False)
+        compat.require_free(compat.capture(model, example, dynamic_length=False), dynamic_length=False)
 
 
 def test_where_a_dynamic_length_is_refused_the_file_has_the_training_length_and_says_so(tmp_path, monkeypatch):
@@ -220,14 +235,14 @@ def test_where_a_dynamic_length_is_refused_the_file_has_the_training_length_and_
         free(program, dynamic_length)
 
     monkeypatch.setattr(compat, "require_free", refuse)
-    run = run_of(tmp_path / "run", network("conv", "regress"), "regress", family="conv")
+    run = run_of(tmp_path / "run", baseline("linear", "regress"), "regress", family="linear", baseline=True)
     report = export(run, "pt2", tmp_path / "m.pt2")
     assert not report.dynamic_length and report.inputs["x"] == ("batch", 60, 2)
     assert "the length of x is fixed to 70" in report.notes[0] and "fixed to 60 steps" in report.notes[1]
 
 
 def test_a_pt2_file_runs_from_one_step_on_and_carries_its_facts(tmp_path):
-    model = network("conv", "classify")
+    model = network("conv", "classify", depth=1)
     export(run_of(tmp_path / "run", model, "classify", family="conv"), "pt2", tmp_path / "m.pt2")
     extra = {"meta.json": ""}
     program = torch.export.load(tmp_path / "m.pt2", extra_files=extra).module()

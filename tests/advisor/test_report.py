@@ -283,7 +283,13 @@ def printed(rec: Recommendation, width: int) -> str:
 def test_the_terminal_gets_all_of_it_within_its_width(width):
     rec = recommendation(TRIALS, tied_with=("conv",), ranking=[*recommendation(TRIALS).ranking])
     out = printed(rec, width)
-    for said in (*FAMILIES, "majority*", "LEN2", "It is the best.", "Tied within the margin: conv."):
+    for said in (
+        *FAMILIES,
+        "majority*",
+        "LEN2",
+        "It is the best.",
+        "Cannot be told from the best with these data: conv.",
+    ):
         assert said in out
     assert all(len(line) <= width for line in out.split("Next")[0].splitlines())
     assert "\x1b" not in out
