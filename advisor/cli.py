@@ -276,6 +276,8 @@ def predict(run: Path, data: Path, out: Path | None, to_json: bool) -> None:
     from advisor.predict import predict as answer
 
     frame = answer(run, data, out)
+    for note in frame.attrs.get("notes", ()):
+        say(note)
     if to_json:
         click.echo(frame.to_json(orient="records", date_format="iso", indent=1))
     elif out is None:
