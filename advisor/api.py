@@ -282,7 +282,7 @@ def _finish(
 
     from advisor import explain
     from advisor.artifact import ModelCard, save_model
-    from advisor.choose import choose
+    from advisor.choose import choose, margin_of
     from advisor.report.html import write_report
     from advisor.search.gate import cost_of
     from advisor.search.outcome import load_baseline
@@ -320,7 +320,7 @@ def _finish(
         ranking=tuple(ranked),
         tied_with=choice.tied,
         baselines=tuple(r for r in ranked if r.baseline),
-        advice=explain.checks(advice, ranked, search.metric.name, search.metric.higher_is_better),
+        advice=explain.checks(advice, ranked, search.metric, margin_of(plan, choice.best.mean, len(problem.rows))),
         reasons=reasons,
         request=request,
         versions=versions,

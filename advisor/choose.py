@@ -33,6 +33,13 @@ class Choice:
     p_values: dict[str, float]
 
 
+def margin_of(plan: Plan, quality: float, units: int) -> float:
+    """Return the difference from `quality` that does not matter, in the metric's unit."""
+    if plan.task == "classify":
+        return max(MARGIN["classify"], ERRORS / max(1, units))
+    return MARGIN[plan.task] * abs(quality)
+
+
 def choose(contenders: list[Contender], plan: Plan, units: int) -> Choice:
     """Return the cheapest contender within the margin of the best.
 
@@ -48,9 +55,7 @@ def choose(contenders: list[Contender], plan: Plan, units: int) -> Choice:
     train_share = 1 - 1 / plan.folds if plan.task != "forecast" else 1 - 1 / (plan.folds + 1)
     raw = [corrected_t(np.array([c.folds[k] - best.folds[k] for k in folds]), train_share) for c in others]
     p_values = {c.family: p for c, p in zip(others, holm(raw), strict=True)}
-    margin = MARGIN[plan.task] * abs(best.mean)
-    if plan.task == "classify":
-        margin = max(MARGIN["classify"], ERRORS / max(1, units))
+    margin = margin_of(plan, best.mean, units)
     near = [c for c in contenders if abs(c.mean - best.mean) <= margin]
     chosen = min(near, key=lambda c: (c.cost.flops, c.cost.size_mib, c.family))
     tied = tuple(c.family for c in contenders if c is not chosen and p_values.get(c.family, 1.0) > LEVEL)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from advisor.choose import Choice
-from advisor.metrics import METRICS, measured
+from advisor.metrics import METRICS, Metric, measured
 from advisor.records import AdviceCheck, Measured, Ranked, Request
 from advisor.rules import Advice
 from advisor.search.outcome import Contender, Outcome
@@ -137,8 +137,11 @@ def _times(larger: int, smaller: int) -> str:
     return f"{larger / max(1, smaller):.1f} times"
 
 
-def checks(advice: Advice, ranked: list[Ranked], metric: str, higher: bool) -> tuple[AdviceCheck, ...]:
-    """Return each rule that fired beside the measurement: do the families it prefers lead those it does not?"""
+def checks(advice: Advice, ranked: list[Ranked], metric: Metric, margin: float) -> tuple[AdviceCheck, ...]:
+    """Return each rule that fired beside the measurement: are the families it prefers as good as the others?
+
+    A difference within `margin` does not speak against a rule.
+    """
     seen = {r.family: r.validation for r in ranked if not r.baseline and r.validation is not None}
     out = []
     for rule in advice.fired:
@@ -146,11 +149,12 @@ def checks(advice: Advice, ranked: list[Ranked], metric: str, higher: bool) -> t
         others = {f: v for f, v in seen.items() if rule.raises.get(f, 0) <= 0}
         evidence, because = "not measured", "none of the families it speaks of was trained beside another."
         if preferred and others:
-            pick = max if higher else min
+            pick = max if metric.higher_is_better else min
             a, b = pick(preferred, key=lambda f: preferred[f]), pick(others, key=lambda f: others[f])
-            ahead = preferred[a] >= others[b] if higher else preferred[a] <= others[b]
-            evidence = "agrees" if ahead else "disagrees"
-            because = f"{a} reached {metric} {preferred[a]:.4g}, {b} {others[b]:.4g} on the part that chooses."
+            behind = (others[b] - preferred[a]) * (1 if metric.higher_is_better else -1)
+            evidence = "agrees" if behind <= margin else "disagrees"
+            because = f"{a} reached {metric.name} {preferred[a]:.4g}, {b} {others[b]:.4g} on the part that chooses"
+            because += "; within the margin." if abs(behind) <= margin else "."
         out.append(
             AdviceCheck(key=rule.key, document=rule.document, says=rule.says, evidence=evidence, because=because)
         )
