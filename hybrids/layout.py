@@ -35,7 +35,7 @@ def parse(text: str, settings: dict[str, dict[str, Any]] | None = None) -> tuple
 
 def render(layers: tuple[MixerConfig, ...]) -> str:
     """Return the layout string of `layers`; settings are left out."""
-    runs = [(name, len(list(run))) for name, run in groupby(getattr(layer, "kind") for layer in layers)]  # noqa: B009
+    runs = [(name, len(list(run))) for name, run in groupby(layer.kind for layer in layers)]
     return " + ".join(name if count == 1 else f"{count}*{name}" for name, count in runs)
 
 

@@ -26,10 +26,15 @@ class Mixer(nn.Module, ABC):
         width: D, channels in and out.
         causal: Whether an output depends on the present and the past only. A mixer that is not causal
             takes no state, returns an empty one, and refuses `step`.
+        needs_state: Whether the caller uses the returned state. A model that reads whole sequences sets False; then
+            the state returned for ragged rows need not be exact.
+        exports_any_length: Whether `torch.export` of `forward` keeps the length free.
     """
 
     width: int
     causal: bool = True
+    needs_state: bool = True
+    exports_any_length: bool = True
 
     @abstractmethod
     def forward(self, x: Tokens, state: State | None = None, lengths: Lengths | None = None) -> tuple[Tokens, State]:
@@ -70,11 +75,32 @@ class Mixer(nn.Module, ABC):
             )
 
 
+class DelayedMixer(Mixer, ABC):
+    """A mixer that sees a bounded number of steps ahead: not causal, but it streams with a delay.
+
+    Attributes:
+        look_ahead: Most steps past its own that an output depends on.
+    """
+
+    causal: bool = False
+    look_ahead: int
+
+    @abstractmethod
+    def stream(self, x: Tokens, state: State | None = None) -> tuple[Tokens, State]:
+        """Take in a chunk of any length and return the outputs that are now certain, in order, maybe none."""
+
+    @abstractmethod
+    def finish(self, state: State) -> Tokens:
+        """Return the outputs still owed at the end of the stream; with those of `stream` they equal `forward`."""
+
+
 class MixerConfig(BaseModel, ABC):
     """Settings of one mixer: data only, comparable, JSON in and out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     source: ClassVar[str]
+    kind: str = ""
+    """Name of the mixer, which every subclass sets: that of its file."""
 
     @abstractmethod
     def build(self, width: int) -> Mixer:

@@ -11,10 +11,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hybrids.backbone import Backbone
+from hybrids.block import BlockStyle
 from hybrids.frontends.series import SeriesConfig, SeriesFrontend
 from hybrids.heads.forecast import ForecastConfig, ForecastHead, last_window, scale_of
 from hybrids.heads.pooled import ClassifyConfig, ClassifyHead, RegressConfig, RegressHead
 from hybrids.layout import Layer
+from hybrids.mixer import Mixer
 from hybrids.shapes import Lengths, Series
 
 Head = Annotated[ClassifyConfig | RegressConfig | ForecastConfig, Field(discriminator="kind")]
@@ -32,6 +34,7 @@ class ModelConfig(BaseModel):
     expansion: Annotated[float, Field(ge=0, le=8)] = 2.0
     """Inner width of the feed-forward part over the model width, before gating; 0 leaves the part out."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    block: BlockStyle = BlockStyle()
     frontend: SeriesConfig
     head: Head
 
@@ -52,7 +55,7 @@ class SequenceModel(nn.Module):
         self.config = config
         self.channels_in = config.channels_in
         self.frontend = SeriesFrontend(config.frontend, config.width)
-        self.backbone = Backbone(config.layers, config.width, config.expansion, config.dropout)
+        self.backbone = Backbone(config.layers, config.width, config.expansion, config.dropout, config.block)
         self.head: ClassifyHead | RegressHead | ForecastHead
         match config.head:
             case ClassifyConfig():
@@ -63,8 +66,8 @@ class SequenceModel(nn.Module):
                 tokens = -(-config.head.look_back // config.frontend.patch)
                 self.head = ForecastHead(config.head, config.width, tokens, config.dropout)
         for part in self.modules():
-            if hasattr(part, "needs_state"):
-                setattr(part, "needs_state", False)  # noqa: B010 - the whole sequence is read at once
+            if isinstance(part, Mixer):
+                part.needs_state = False  # the whole sequence is read at once
 
     def forward(self, x: Series, lengths: Lengths) -> Tensor:
         """Return the answer; see the class."""

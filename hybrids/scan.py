@@ -8,17 +8,21 @@ The recurrence of gated linear attention and state space duality, per head, with
 chunks at once, and a loop that carries S only. `decayed_attention_reference` is the same, one step at a time.
 """
 
+import math
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from hybrids import backends
 from hybrids.errors import ConfigError
 from hybrids.shapes import Lengths, Token, Tokens
 
-CHUNK = 64
+CHUNK = 32
+TINY = 1e-12  # the square of the shortest vector that unit_norm makes 1 long
 SHIFTED_TAPS = 8
 """Up to this many taps, shifted multiply-adds are faster than a depthwise convolution on CPU."""
 
@@ -46,7 +50,7 @@ def decayed_attention(
     """Return every y_t and the last S.
 
     A step with key 0 and log_decay 0 leaves S as it is; that is how padding is passed over. Under `torch.export` the
-    whole sequence is one chunk, so no loop depends on the length.
+    loop over chunks becomes one matrix product, so nothing depends on the length.
 
     Args:
         query: What S is read with; the H heads share G groups of queries and keys (G divides H).
@@ -54,11 +58,49 @@ def decayed_attention(
         value: What is written.
         log_decay: Logarithm of the share of S that is kept, at most 0.
         start: S before the first step.
-        chunk: Steps per chunk. Longer is exact too, but needs chunk**2 numbers per head and chunk.
+        chunk: Steps per chunk. Any is exact; it costs chunk**2 numbers per head and chunk.
     """
+    done = backends.run("decayed_attention", query, key, value, (log_decay,), start)
+    if done is not None:
+        return done
     dtype = accumulator(value.dtype)
     with full_precision(value.device):
         return _chunked(*(t.to(dtype) for t in (query, key, value, log_decay, start)), chunk=chunk)
+
+
+def cut(length: int, chunk: int) -> tuple[int, int]:
+    """Return how many chunks, of how many steps, hold `length` steps.
+
+    Under `torch.export` there are two chunks or more and always some padding: a length that just fits, or fits in one
+    chunk, would otherwise be a case of its own, and the exported program would refuse it.
+    """
+    if torch.compiler.is_exporting():
+        return length // chunk + 2, chunk
+    span = max(1, min(chunk, length))
+    return max(1, -(-length // span)), span
+
+
+def pad_end(x: Tensor, steps: int) -> Tensor:
+    """Append `steps` zeros along axis 1."""
+    if torch.compiler.is_exporting() or steps:
+        return F.pad(x, (0, 0) * (x.ndim - 2) + (0, steps))
+    return x
+
+
+def decay_between(since_start: Float[Tensor, "*rest L"], dtype: torch.dtype) -> Float[Tensor, "*rest L L"]:
+    """Return exp(c_i - c_j) for i >= j, else 0, given the sums c of log decays up to each step.
+
+    Two sums may be large and their difference small. So c comes in float64 and is taken apart into float32 and what
+    that leaves over: as exact as float64, without float64 squares.
+    """
+    length = since_start.shape[-1]
+    later = torch.full((length, length), -math.inf, dtype=dtype, device=since_start.device).triu(1)
+    whole = since_start.to(dtype)
+    between = whole[..., :, None] + (-whole)[..., None, :]
+    if dtype != since_start.dtype:
+        rest = (since_start - whole).detach().to(dtype)
+        between = between.add_(rest[..., :, None]).sub_(rest[..., None, :])
+    return between.add_(later).exp_()  # -inf before exp: no overflow, and no nan gradient
 
 
 def _chunked(
@@ -68,38 +110,47 @@ def _chunked(
     batch, length, heads, depth = value.shape
     groups, size = key.shape[2:]
     shared = heads // groups
-    if torch.compiler.is_exporting():
-        count, span = 1, length
-    else:
-        span = max(1, min(chunk, length))
-        count = -(-length // span)
-        if pad := count * span - length:
-            query, key, value = (F.pad(t, (0, 0, 0, 0, 0, pad)) for t in (query, key, value))
-            log_decay = F.pad(log_decay, (0, 0, 0, pad))
+    count, span = cut(length, chunk)
+    query, key, value, log_decay = (pad_end(t, count * span - length) for t in (query, key, value, log_decay))
     q, k = (t.reshape(batch, count, span, groups, size).transpose(2, 3) for t in (query, key))
     v = value.reshape(batch, count, span, groups, shared, depth).permute(0, 1, 3, 4, 2, 5)
-    decayed = log_decay.reshape(batch, count, span, groups, shared).permute(0, 1, 3, 4, 2).cumsum(-1)
+    log_decay = log_decay.double().reshape(batch, count, span, groups, shared).permute(0, 1, 3, 4, 2)
+    decayed = log_decay.cumsum(-1)
+    y = ((q @ k.mT)[:, :, :, None] * decay_between(decayed, value.dtype)) @ v
 
-    since = (
-        (decayed[..., :, None] - decayed[..., None, :]).tril().exp().tril()
-    )  # tril before exp: no inf, no nan gradient
-    y = ((q @ k.mT)[:, :, :, None] * since) @ v
-
-    to_end = (v * (decayed[..., -1:] - decayed).exp()[..., None]).transpose(3, 4)
-    written = k.mT @ to_end.reshape(batch, count, groups, span, shared * depth)
-    kept = decayed[..., -1].exp().repeat_interleave(depth, -1)[..., None, :]
-    memory = (
-        start.reshape(batch, groups, shared, size, depth).transpose(2, 3).reshape(batch, groups, size, shared * depth)
-    )
-    entering = []
-    for i in range(count):
-        entering.append(memory)
-        memory = torch.addcmul(written[:, i], kept[:, i], memory)
-    read = (q @ torch.stack(entering, 1)).reshape(batch, count, groups, span, shared, depth).transpose(3, 4)
-    y = y + read * decayed.exp()[..., None]
+    to_end = (decayed[..., -1:] - decayed).to(value.dtype).exp()
+    written = k.mT @ (v * to_end[..., None]).transpose(3, 4).reshape(batch, count, groups, span, shared * depth)
+    memory = start.reshape(batch, groups, shared, size, depth).transpose(2, 3)
+    memory = memory.reshape(batch, groups, size, shared * depth)
+    carry = _carry_by_product if torch.compiler.is_exporting() else _carry_by_loop
+    entering, memory = carry(memory, written, decayed[..., -1])
+    read = (q @ entering).reshape(batch, count, groups, span, shared, depth).transpose(3, 4)
+    y = torch.addcmul(y, read, decayed.to(value.dtype).exp()[..., None])
     y = y.permute(0, 1, 4, 2, 3, 5).reshape(batch, count * span, heads, depth)[:, :length]
     last = memory.reshape(batch, groups, size, shared, depth).transpose(2, 3).reshape(batch, heads, size, depth)
     return y, last
+
+
+def _carry_by_loop(memory: Tensor, written: Tensor, decayed: Tensor) -> tuple[Tensor, Tensor]:
+    """Return S before each chunk and S at the end, given what each chunk writes and its sum of log decays."""
+    depth = memory.shape[-1] // decayed.shape[-1]
+    kept = decayed.to(memory.dtype).exp().repeat_interleave(depth, -1)[..., None, :]
+    entering = []
+    for write, keep in zip(written.unbind(1), kept.unbind(1), strict=True):
+        entering.append(memory)
+        memory = torch.addcmul(write, keep, memory)
+    return torch.stack(entering, 1), memory
+
+
+def _carry_by_product(memory: Tensor, written: Tensor, decayed: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the same as `_carry_by_loop` in one product, quadratic in the number of chunks."""
+    batch, groups, size, wide = memory.shape
+    shared = decayed.shape[-1]
+    writes = torch.cat([memory[:, None], written], 1).reshape(batch, -1, groups, size, shared, wide // shared)
+    between = decay_between(F.pad(decayed, (0, 0, 0, 0, 1, 0)).cumsum(1).movedim(1, -1), memory.dtype)
+    entering = between @ writes.permute(0, 2, 4, 1, 3, 5).flatten(4)
+    entering = entering.reshape(batch, groups, shared, -1, size, wide // shared).permute(0, 3, 1, 4, 2, 5).flatten(4)
+    return entering[:, :-1], entering[:, -1]
 
 
 def decayed_step(
@@ -142,18 +193,53 @@ def causal_conv(
         lengths: Valid steps of each row; the next tail holds the last valid inputs.
         dilation: Steps between two taps.
     """
-    length, reach = x.shape[1], tail.shape[1]
-    seen = torch.cat([tail.to(x.dtype), x], 1)
+    length, reach, dtype = x.shape[1], tail.shape[1], torch.promote_types(x.dtype, taps.dtype)
+    seen = torch.cat([tail.to(dtype), x.to(dtype)], 1)
     if taps.shape[1] <= SHIFTED_TAPS:
-        y = seen[:, reach:] * taps[:, -1]
-        for i in range(taps.shape[1] - 1):
-            y = y + seen[:, i * dilation : i * dilation + length] * taps[:, i]
+        y: Tensor = _ShiftedTaps.apply(seen, taps.to(dtype), dilation)  # type: ignore[no-untyped-call]
     else:
-        y = F.conv1d(seen.mT, taps[:, None], dilation=dilation, groups=taps.shape[0]).mT
+        y = F.conv1d(seen.mT, taps.to(dtype)[:, None], dilation=dilation, groups=taps.shape[0]).mT
     if lengths is None:
-        return y, seen[:, length:]
+        return y, seen[:, length:].to(tail.dtype)
     rows = lengths[:, None] + torch.arange(reach, device=x.device)
-    return y, seen.gather(1, rows[..., None].expand(-1, -1, x.shape[2]))
+    return y, seen.gather(1, rows[..., None].expand(-1, -1, x.shape[2])).to(tail.dtype)
+
+
+class _ShiftedTaps(torch.autograd.Function):
+    """`shifted_sum` whose backward pass is another one, instead of a padded gradient for each tap."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(seen: Tensor, taps: Tensor, dilation: int) -> Tensor:
+        return shifted_sum(seen, taps, dilation)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+        seen, taps, ctx.dilation = inputs
+        ctx.save_for_backward(seen, taps)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, None]:
+        seen, taps = ctx.saved_tensors
+        reach = seen.shape[1] - dy.shape[1]
+        d_seen = shifted_sum(F.pad(dy, (0, 0, reach, reach)), taps.flip(1), ctx.dilation)
+        return d_seen, torch.stack([(dy * met).sum((0, 1)) for met in shifted(seen, taps, ctx.dilation)], 1), None
+
+
+def shifted(seen: Tokens, taps: Float[Tensor, "D K"], dilation: int) -> list[Tokens]:
+    """Return what each tap meets: views of `seen`, `dilation` steps apart."""
+    length = seen.shape[1] - (taps.shape[1] - 1) * dilation
+    return [seen[:, i * dilation : i * dilation + length] for i in range(taps.shape[1])]
+
+
+def shifted_sum(seen: Tokens, taps: Float[Tensor, "D K"], dilation: int) -> Tokens:
+    """Return the sum of what each tap meets, times the tap."""
+    first, *others = shifted(seen, taps, dilation)
+    y = first * taps[:, 0]
+    for i, met in enumerate(others, start=1):
+        y = torch.addcmul(y, met, taps[:, i])
+    return y
 
 
 def flip_valid(x: Tokens, lengths: Lengths | None) -> Tokens:
@@ -169,6 +255,12 @@ def last_valid(y: Tokens, start: Token, lengths: Lengths) -> Token:
     """Return each row of `y` at its last valid step, or `start` where the row has none."""
     at = (lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, y.shape[2])
     return torch.where(lengths[:, None] > 0, y.gather(1, at)[:, 0], start.to(y.dtype))
+
+
+def unit_norm(x: Tensor) -> Tensor:
+    """Scale the last axis to norm 1, in float32 at least; zeros stay zeros."""
+    x = x.to(accumulator(x.dtype))
+    return x * x.square().sum(-1, keepdim=True).clamp(min=TINY).rsqrt()  # onnxscript drops + 1e-12 as if it were 0
 
 
 def head_width(width: int, wanted: int, multiple: int = 1) -> int:

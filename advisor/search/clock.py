@@ -26,6 +26,12 @@ class Clock:
         """Return the seconds left to `phase`, at least 0."""
         return max(0.0, self.end_of(phase) - time.monotonic())
 
+    def lasts(self, phase: str) -> float:
+        """Return the seconds that the clock plans for `phase`."""
+        ends = list(PHASES.values())
+        at = list(PHASES).index(phase)
+        return math.inf if self.limit_s is None else self.limit_s * (ends[at] - (ends[at - 1] if at else 0.0))
+
     def used_s(self) -> float:
         """Return the seconds since the command began."""
         return time.monotonic() - self.started

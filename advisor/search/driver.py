@@ -20,6 +20,7 @@ from advisor.search.executors import NO_TIME, LocalPool
 from advisor.search.gate import Gated, admit, admit_or_shrink, cost_of
 from advisor.search.jobs import BaselineJob, NetworkJob, Result
 from advisor.search.ledger import Ledger
+from advisor.search.order import in_turns
 from advisor.search.outcome import Contender, Outcome, load_baseline
 from advisor.search.problem import Problem
 from advisor.search.space import Knobs, look_back_of, training
@@ -31,6 +32,8 @@ GENERATION = 4
 STEPS_BY_TRIALS = 200
 MOST_STEPS = 20_000
 LEAST_SHARE_S = 2.5
+START_SHARE, START_SHARE_S = 0.05, 20.0
+"""A family starts only if it can train for this share of the limit, or so many seconds: better few that learn."""
 LEAST_BASELINES_S = 8.0
 """The baselines get this long, however short the limit."""
 MOST_FINALISTS = 3
@@ -78,9 +81,17 @@ class Search:
         admitted: dict[str, Gated] = {}
         worst: list[tuple[float, str, str]] = []
         done = {t.family for t in self.outcome.trials if not t.baseline}
-        for family in self.families:
-            if self.budget.streaming and not FAMILIES[family].streams:
-                self.outcome.infeasible[family] = "it does not stream: attention wants the past sequence (STR1)"
+        room = self._starters()
+        for family in in_turns(self.families):
+            row = FAMILIES[family]
+            if row.needs:
+                self.outcome.not_tried[family] = f"it needs {row.needs}"
+                continue
+            if self.budget.streaming and not row.streams:
+                self.outcome.infeasible[family] = "it wants the whole sequence, or a past that grows (STR1)"
+                continue
+            if len(admitted) >= room:
+                self.outcome.not_tried[family] = self._no_room(room)
                 continue
             tried = admit_or_shrink(family, self.plan, self.budget, self.device)
             for one in tried:
@@ -95,6 +106,18 @@ class Search:
         if worst:
             self.outcome.nearest = min(worst)[1:]
         return admitted
+
+    def _starters(self) -> int:
+        """Return how many families the time or the number of trials lets start."""
+        if self.most_trials is not None:
+            return self.most_trials
+        least_s = max(LEAST_SHARE_S, min(START_SHARE_S, START_SHARE * (self.clock.limit_s or 0.0)))
+        return int(self.clock.lasts("start") / least_s) * self.workers
+
+    def _no_room(self, room: int) -> str:
+        if self.most_trials is not None:
+            return f"the {self.most_trials} trials were used up"
+        return f"no time was left to train it: {room} families start, the advised ones of each kind first"
 
     # -- phases --------------------------------------------------------------------------------------------------
 
@@ -149,21 +172,19 @@ class Search:
             )
 
     def _fair_start(self, admitted: dict[str, Gated]) -> None:
-        order = [f for f in self.families if f in admitted]
+        order = list(admitted)
+        left = self.clock.until("start")
         if self.most_trials is not None:
-            for family in order[max(0, self.most_trials - self.ledger.trained()) :]:
-                self.outcome.not_tried[family] = f"the {self.most_trials} trials were used up"
-            order = order[: max(0, self.most_trials - self.ledger.trained())]
+            fit = max(0, self.most_trials - self.ledger.trained())
         else:
-            left = self.clock.until("start")
             fit = int(left / LEAST_SHARE_S) * self.workers
-            for family in order[fit:]:
-                self.outcome.not_tried[family] = "no time was left to train it"
-            order = order[:fit]
-            if order:
-                self.share_s = left / math.ceil(len(order) / self.workers)
+        for family in order[fit:]:
+            self.outcome.not_tried[family] = self._no_room(fit)
+        order = order[:fit]
         if not order:
             return
+        if self.most_trials is None:
+            self.share_s = left / math.ceil(len(order) / self.workers)
         how = f"{self.share_s:.0f} s each" if self.share_s else f"{STEPS_BY_TRIALS} steps each"
         self.say(f"fair start: {', '.join(order)}; {how}")
         running = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from advisor.search.problem import Plan
-from advisor.search.space import Knobs, build, smaller
+from advisor.search.space import Knobs, build, smaller, start
 from hybrids import ModelConfig
 from profiles.budget import Budget, Miss
 from profiles.cost import Cost, measure
@@ -49,7 +49,7 @@ def admit(family: str, knobs: Knobs, plan: Plan, budget: Budget, device: str, se
 def admit_or_shrink(family: str, plan: Plan, budget: Budget, device: str) -> list[Gated]:
     """Return the candidates tried from the default downwards; only the last can be inside the budget."""
     tried: list[Gated] = []
-    knobs: Knobs | None = Knobs()
+    knobs: Knobs | None = start(family)
     while knobs is not None:
         tried.append(admit(family, knobs, plan, budget, device))
         if not tried[-1].misses:

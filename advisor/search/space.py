@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from advisor.search.problem import Plan
 from advisor.train import TrainConfig
 from hybrids import ModelConfig
-from hybrids.families import layers
+from hybrids.families import FAMILIES, layers
 from hybrids.frontends.series import SeriesConfig
 from hybrids.heads.forecast import ForecastConfig
 from hybrids.heads.pooled import ClassifyConfig, RegressConfig
@@ -31,19 +31,36 @@ class Knobs(BaseModel):
     """Factor on the default number of steps between two tokens."""
     look_back_factor: Annotated[float, Field(ge=0.5, le=2.0), Tune(log=True)] = 1.0
     """Factor on the default look-back; forecasting only."""
+    variant: str = ""
+    """Which pattern of the family's layers; empty for its first."""
 
 
-def suggest(trial: Any, plan: Plan) -> Knobs:
+def start(family: str) -> Knobs:
+    """Return where the search of `family` starts."""
+    return Knobs(variant=next(iter(FAMILIES[family].variants)))
+
+
+def searched(family: str, plan: Plan) -> tuple[str, ...]:
+    """Return the knobs that a search of `family` on this problem turns; the others stay where they start."""
+    fixed = set() if plan.task == "forecast" else {"look_back_factor"}
+    if len(FAMILIES[family].variants) == 1:
+        fixed.add("variant")
+    return tuple(name for name in Knobs.model_fields if name not in fixed)
+
+
+def suggest(trial: Any, family: str, plan: Plan) -> Knobs:
     """Return the point that an Optuna trial proposes, within the bounds that `Knobs` declares."""
-    chosen: dict[str, int | float] = {}
-    for name, field in Knobs.model_fields.items():
-        if name == "look_back_factor" and plan.task != "forecast":
+    chosen: dict[str, int | float | str] = start(family).model_dump()
+    for name in searched(family, plan):
+        field = Knobs.model_fields[name]
+        if name == "variant":
+            chosen[name] = trial.suggest_categorical(name, list(FAMILIES[family].variants))
             continue
         marks = {type(mark): mark for mark in field.metadata}
         low, high, log = marks[Ge].ge, marks[Le].le, marks[Tune].log
         pick = trial.suggest_int if field.annotation is int else trial.suggest_float
         chosen[name] = pick(name, low, high, log=log)
-    return Knobs(**chosen)
+    return Knobs.model_validate(chosen)
 
 
 def look_back_of(plan: Plan, factor: float = 1.0) -> int:
@@ -60,19 +77,18 @@ def build(family: str, knobs: Knobs, plan: Plan, causal: bool = False) -> ModelC
         look_back = look_back_of(plan, knobs.look_back_factor)
         patch = max(1, round(look_back / TOKENS_FORECAST * knobs.patch_factor))
         look_back = max(patch, look_back // patch * patch)
-        recurrent = family in ("gru", "lstm", "ssm", "linear_attention")
         return ModelConfig(
             family=family,
             channels_in=1,
             width=width,
-            layers=layers(family, knobs.depth, causal),
+            layers=layers(family, knobs.depth, causal, knobs.variant),
             dropout=knobs.dropout,
             frontend=SeriesConfig(channels_in=2, patch=patch, kernel=patch, causal=True, normalise="none"),
             head=ForecastConfig(
                 horizon=plan.horizon,
                 look_back=look_back,
                 season=plan.season,
-                readout="last" if recurrent else "all",
+                readout="last" if FAMILIES[family].reads_last else "all",
             ),
         )
     patch = max(1, round(plan.length / TOKENS_POOLED * knobs.patch_factor))
@@ -81,7 +97,7 @@ def build(family: str, knobs: Knobs, plan: Plan, causal: bool = False) -> ModelC
         family=family,
         channels_in=plan.channels,
         width=width,
-        layers=layers(family, knobs.depth, causal),
+        layers=layers(family, knobs.depth, causal, knobs.variant),
         dropout=knobs.dropout,
         frontend=SeriesConfig(
             channels_in=plan.channels, patch=patch, kernel=max(5, 2 * patch), stem=0 if causal else 1, causal=causal

@@ -9,7 +9,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from advisor.search.problem import Plan
-from advisor.search.space import Knobs, suggest
+from advisor.search.space import Knobs, searched, suggest
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -60,13 +60,9 @@ class Studies:
         """Return the next candidate of `family`; `start` is taken as it is."""
         study = self._study(family)
         if start is not None:
-            values = {k: v for k, v in start.model_dump().items() if self._searched(k)}
-            study.enqueue_trial(values)
+            study.enqueue_trial({name: getattr(start, name) for name in searched(family, self._plan)})
         trial = study.ask()
-        return trial, suggest(trial, self._plan)
-
-    def _searched(self, name: str) -> bool:
-        return name != "look_back_factor" or self._plan.task == "forecast"
+        return trial, suggest(trial, family, self._plan)
 
     def tell(self, family: str, trial: optuna.Trial, quality: float | None, excess: float = 0.0) -> None:
         """Tell how a candidate did.

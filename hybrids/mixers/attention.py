@@ -1,40 +1,47 @@
-"""Softmax attention with rotary positions: every step looks at every other (or earlier) one.
+"""Softmax attention: every step looks at every other (or earlier) one.
 
-    y_t = sum_j softmax_j(q_t . k_j / sqrt(d)) v_j          q, k turned by an angle that grows with the position
+    y_t = W_o sum_j softmax_j(q_t . k_j / sqrt(d)) v_j          per head; j over all steps, the past, or a window of it
 
-Exact recall at any distance, for O(L^2 D) work; streaming keeps the keys and values of the past, or of the last
-`window` steps. Angles are float32 at least. Rows of different length keep their caches left-aligned, so one count a
-row says which slots are filled and at which positions.
+Exact recall at any distance, for O(L^2 D) work; a window makes that O(L w D). Streaming keeps the keys and values of
+the past, or of the last w - 1 steps. Memory is linear in L where a fused kernel runs, quadratic where none does: a
+length that cannot fit is refused (MEM1). No dropout on the probabilities: it would turn the fused kernels off.
 """
 
 from typing import Annotated, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from hybrids.errors import ConfigError
+from hybrids.cache import Heads, Mask, attend, every_slot_filled, grow, joined, past_attention, slide, window_attention
+from hybrids.errors import ConfigError, ShapeError
+from hybrids.memory import check_attention_fits
 from hybrids.mixer import Mixer, MixerConfig, State, Tune, valid_steps
+from hybrids.positions import LearnedPositions, rotate, sinusoidal
 from hybrids.scan import accumulator, head_width
 from hybrids.shapes import Lengths, Token, Tokens
 
-Heads = Float[Tensor, "B L H d"]
-ROTARY_BASE = 10_000.0
+PositionKind = Literal["rotary", "sinusoidal", "learned", "none"]
 
 
 class Attention(Mixer):
     """Mix tokens with multi-head self-attention.
 
+    The rows of `qkv.weight` are all queries, then all keys, then all values; a head is a run of d rows.
+
     Args:
         width: D, channels in and out.
-        heads: H; must divide D and leave an even number of channels to each head.
+        heads: H; must divide D and, with rotary positions, leave an even number of channels to each head.
         causal: Look at the present and the past only; keeps a cache and can stream.
         window: Most steps a query sees, itself included; None is no limit. Causal only.
+        kv_heads: Heads of keys and values, shared by runs of H / kv_heads query heads; None is H.
+        positions: Rotary turns queries and keys; sinusoidal and learned ones are added to x before the projections.
+        max_positions: Most steps with learned positions.
+        bias: Whether the projections add a bias.
+        max_length: Most steps attended to at once, those of a growing cache included; None is as many as memory allows.
 
     Raises:
-        ConfigError: `heads` does not fit the width, or a window without `causal`.
+        ConfigError: `heads` does not fit the width or `kv_heads` not `heads`, or a window without `causal`.
 
     Example:
         >>> mixer = Attention(width=8, heads=2, causal=True)
@@ -42,91 +49,102 @@ class Attention(Mixer):
         >>> y_t, state = mixer.step(torch.zeros(2, 8), state)
     """
 
-    def __init__(self, width: int, heads: int, causal: bool = False, window: int | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        causal: bool = False,
+        window: int | None = None,
+        *,
+        kv_heads: int | None = None,
+        positions: PositionKind = "rotary",
+        max_positions: int = 512,
+        bias: bool = False,
+        max_length: int | None = None,
+    ) -> None:
         super().__init__()
-        if width % (2 * heads):
+        even = 2 if positions == "rotary" else 1
+        if width % (even * heads):
             raise ConfigError(
-                f"{heads} heads do not split width {width} into even parts. Use a multiple of {2 * heads} as width."
+                f"{heads} heads do not split width {width} into {'even' if even == 2 else 'equal'} parts. "
+                f"Use a multiple of {even * heads} as width."
             )
+        kv_heads = heads if kv_heads is None else kv_heads
+        if heads % kv_heads:
+            raise ConfigError(f"{kv_heads} heads of keys cannot be shared by {heads} heads. Use a divisor of {heads}.")
         if window is not None and not causal:
             raise ConfigError(f"window {window} needs causal attention. Set causal=True or window=None.")
-        self.width, self.heads, self.causal, self.window = width, heads, causal, window
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
+        self.width, self.heads, self.kv_heads, self.head_width = width, heads, kv_heads, width // heads
+        self.causal, self.window, self.positions, self.max_length = causal, window, positions, max_length
+        self.learned = LearnedPositions(width, max_positions) if positions == "learned" else None
+        self.qkv = nn.Linear(width, width + 2 * kv_heads * self.head_width, bias=bias)
+        self.out = nn.Linear(width, width, bias=bias)
 
     def forward(self, x: Tokens, state: State | None = None, lengths: Lengths | None = None) -> tuple[Tokens, State]:
-        """Mix a chunk; raise `ShapeError` if the last axis of `x` is not D, `ConfigError` for a state it cannot use."""
+        """Mix a chunk.
+
+        Raises:
+            ShapeError: the last axis of `x` is not D, or there are more steps than `max_length`, than learned
+                positions, or than memory allows.
+            ConfigError: a state for attention that is not causal.
+        """
         self.check_width(x)
-        if self.causal:
-            return self._attend_past(x, state, lengths)
-        if state:
+        if state and not self.causal:
             raise ConfigError("attention over the whole sequence takes no state. Set causal=True to work in chunks.")
-        q, k, v = self._project(x, torch.arange(x.shape[1], device=x.device)[None])
-        mask = None if lengths is None else valid_steps(x, lengths)[:, None, None]
-        return self._attend(q, k, v, mask), ()
+        q, k, v = self._project(x, state, lengths)
+        if self.causal:
+            y, state = self._look_back(q, k, v, state, lengths)
+            return self.out(y), state
+        self._check_length(q, x.shape[1], mask_rows=0)
+        return self.out(attend(q, k, v, _valid_keys(x, lengths))), ()
 
-    def _attend_past(self, x: Tokens, state: State | None, lengths: Lengths | None) -> tuple[Tokens, State]:
-        """Attend to the cache and to the chunk; right padding lies in the future of every valid step."""
-        fresh = state is None
-        old_k, old_v, count = self.initial_state(x.shape[0]) if state is None else state
-        slots, length = old_k.shape[1], x.shape[1]
-        at = torch.arange(length, device=x.device)
-        q, k, v = self._project(x, at[None] if fresh else count[:, None] + at)
-        filled = self._capped(count)
-        if fresh and self.window is None:
-            y = self._attend(q, k, v, None, causal=True)
-        elif fresh:
-            y = self._attend(q, k, v, self._visible(at[:, None] - at)[None, None])
-        else:
-            slot = torch.arange(slots, device=x.device)[None]
-            age = torch.cat([filled[:, None] - slot, -at.expand(x.shape[0], -1)], 1)  # of each key, seen from step 0
-            real = torch.cat([slot < filled[:, None], torch.ones_like(at, dtype=torch.bool).expand(x.shape[0], -1)], 1)
-            mask = self._visible(at[:, None] + age[:, None]) & real[:, None]
-            k, v = torch.cat([old_k.to(k.dtype), k], 1), torch.cat([old_v.to(v.dtype), v], 1)
-            y = self._attend(q, k, v, mask[:, None])
-        if fresh and lengths is None:
-            kept = length if self.window is None else min(length, self.window - 1)
-            return y, (k[:, length - kept :], v[:, length - kept :], count + length)
-        new = torch.full_like(count, length) if lengths is None else lengths.to(count.dtype)
-        source, real = self._compaction(filled, new, slots, length, ragged=lengths is not None)
-        k, v = (_pick(t, source, real) for t in (k, v))
-        return y, (k, v, count + new)
+    def _project(self, x: Tokens, state: State | None, lengths: Lengths | None) -> tuple[Heads, Heads, Heads]:
+        """Return queries, keys and values of the steps after `state`, placed at their positions."""
+        start = state[-1] if state else torch.zeros(1, dtype=torch.int64, device=x.device)
+        positions = start[:, None] + torch.arange(x.shape[1], device=x.device)
+        if self.positions == "sinusoidal":
+            x = x + sinusoidal(positions, self.width, x.dtype)
+        elif self.learned is not None:
+            x = x + self.learned(positions, start + (x.shape[1] if lengths is None else lengths)).to(x.dtype)
+        projected = self.qkv(x).unflatten(-1, (-1, self.head_width))
+        placed, v = projected.split([self.heads + self.kv_heads, self.kv_heads], 2)
+        if self.positions == "rotary":
+            placed = rotate(placed, positions)
+        q, k = placed.split([self.heads, self.kv_heads], 2)
+        return q, k, v
 
-    def _capped(self, count: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
-        """Return how many of `count` past steps the cache holds."""
-        return count if self.window is None else count.clamp(max=self.window - 1)
+    def _look_back(
+        self, q: Heads, k: Heads, v: Heads, state: State | None, lengths: Lengths | None
+    ) -> tuple[Tokens, State]:
+        """Attend to the past and return the next state; right padding lies in the future of every valid step."""
+        old_k, old_v, count = self.initial_state(q.shape[0]) if state is None else state
+        length, slots = q.shape[1], old_k.shape[1]
+        after = count + (length if lengths is None else lengths)
+        kept = lengths if self.needs_state else None
+        if self.window is not None:
+            self._check_length(q, length, mask_rows=0)
+            caches = slide(old_k, k, kept), slide(old_v, v, kept)
+            if state is None:
+                return window_attention(q, k, v, window=self.window), (*caches, after)
+            k, v = joined(old_k, k), joined(old_v, v)
+            return window_attention(q, k, v, count.clamp(max=slots), window=self.window), (*caches, after)
+        even = every_slot_filled(old_k, count)
+        self._check_length(q, slots + length, mask_rows=min(slots, 1) if even else q.shape[0])
+        k, v = joined(old_k, k), joined(old_v, v)
+        caches = grow(k, count, even, length, kept), grow(v, count, even, length, kept)
+        return past_attention(q, k, v, count, even), (*caches, after)
 
-    def _visible(self, age: Tensor) -> Tensor:
-        """Return where a key of this age (steps before the query; negative is later) is seen."""
-        return age >= 0 if self.window is None else (age >= 0) & (age < self.window)
-
-    def _compaction(
-        self, filled: Tensor, new: Tensor, slots: int, length: int, ragged: bool
-    ) -> tuple[Int[Tensor, "B T"], Tensor]:
-        """Return where each slot of the next cache comes from in [old slots, new steps], and which slots are filled."""
-        total = filled + new
-        kept = self._capped(total)
-        if ragged and not torch.compiler.is_exporting():
-            size = int(kept.max())
-        else:
-            size = slots + length if self.window is None else min(slots + length, self.window - 1)
-        slot = torch.arange(size, device=filled.device)[None]
-        entry = (total - kept)[:, None] + slot
-        source = torch.where(entry < filled[:, None], entry, entry - filled[:, None] + slots)
-        real = slot < kept[:, None]
-        return source.where(real, 0), real
-
-    def _project(self, x: Tokens, positions: Int[Tensor, "b L"]) -> tuple[Heads, Heads, Heads]:
-        """Return queries and keys, turned by their positions, and values."""
-        q, k, v = self.qkv(x).reshape(*x.shape[:2], 3, self.heads, -1).unbind(2)
-        return rotate(q, positions), rotate(k, positions), v
-
-    def _attend(self, q: Heads, k: Heads, v: Heads, mask: Tensor | None, causal: bool = False) -> Tokens:
-        y = F.scaled_dot_product_attention(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask, is_causal=causal
-        )
-        projected: Tensor = self.out(y.transpose(1, 2).flatten(2))
-        return projected
+    def _check_length(self, q: Heads, keys: int, mask_rows: int) -> None:
+        """Raise `ShapeError` if so many keys are above the cap or cannot be attended to in memory."""
+        if torch.compiler.is_compiling():
+            return
+        if self.max_length is not None and keys > self.max_length:
+            raise ShapeError(
+                f"attention is capped at {self.max_length} steps (MEM1), got {keys}. "
+                f"Shorten the sequence, raise max_length, or set window=... to stream."
+            )
+        if self.window is None:
+            check_attention_fits(q.shape[0], self.heads, self.width, q.shape[1], keys, mask_rows, q.dtype, q.device)
 
     def step(self, x_t: Token, state: State) -> tuple[Token, State]:
         """Mix one time step; raise `ConfigError` if not causal."""
@@ -136,36 +154,36 @@ class Attention(Mixer):
         return y[:, 0], state
 
     def initial_state(self, batch: int) -> State:
-        """Return an empty key cache and value cache (B, 0, H, d) and the count 0 (B,); nothing if not causal."""
+        """Return the key and value caches (B, T, H_kv, d) and the count of steps (B,); nothing if not causal.
+
+        T is 0 and grows with the steps, or is w - 1 for a window of w: zeros, filled from the right.
+        """
         if not self.causal:
             return ()
-        empty = self.out.weight.new_zeros(batch, 0, self.heads, self.width // self.heads)
-        return empty, empty.clone(), torch.zeros(batch, dtype=torch.int64, device=empty.device)
+        weight, slots = self.out.weight, 0 if self.window is None else self.window - 1
+        shape = (batch, slots, self.kv_heads, self.head_width)
+        cache = torch.zeros(shape, dtype=accumulator(weight.dtype), device=weight.device)
+        return cache, cache.clone(), torch.zeros(batch, dtype=torch.int64, device=weight.device)
 
     def state_bytes(self, length: int) -> int:
-        """Return the bytes of 2 D numbers a kept step and of one count; 0 if not causal."""
-        kept = length if self.window is None else min(length, self.window - 1)
-        return 2 * kept * self.width * self.out.weight.element_size() + 8 if self.causal else 0
+        """Return the bytes of keys and values of `length` steps, or of w - 1, and of one count; 0 if not causal."""
+        if not self.causal:
+            return 0
+        slots = length if self.window is None else self.window - 1
+        return 2 * slots * self.kv_heads * self.head_width * accumulator(self.out.weight.dtype).itemsize + 8
 
     def flops(self, length: int) -> int:
-        """Return the operations of the projections and of the scores and sums over all pairs of steps."""
-        return 2 * length * 4 * self.width**2 + 4 * length**2 * self.width
+        """Return the operations of the projections and of the scores and sums over the pairs that are seen."""
+        seen = length if self.window is None else min(length, self.window)
+        pairs = length * seen - seen * (seen - 1) // 2 if self.causal else length**2
+        return 2 * length * self.width * (self.qkv.out_features + self.width) + 4 * pairs * self.width
 
 
-def rotate(x: Heads, positions: Int[Tensor, "b L"]) -> Heads:
-    """Turn each pair of channels (i, i + d/2) by position * base^(-2i/d) (Su et al. 2021, arXiv:2104.09864)."""
-    half, dtype = x.shape[-1] // 2, accumulator(x.dtype)
-    speed = ROTARY_BASE ** (-torch.arange(half, device=x.device, dtype=dtype) / half)
-    angle = (positions[..., None].to(dtype) * speed)[:, :, None]
-    a, b = x.to(dtype).chunk(2, -1)
-    cos, sin = angle.cos(), angle.sin()
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1).to(x.dtype)
-
-
-def _pick(cache: Heads, source: Int[Tensor, "B T"], real: Tensor) -> Heads:
-    """Gather slots along time; slots that are not real become 0."""
-    taken = cache.gather(1, source[..., None, None].expand(-1, -1, *cache.shape[2:]))
-    return taken * real[..., None, None]
+def _valid_keys(x: Tokens, lengths: Lengths | None) -> Mask | None:
+    """Return the mask (B, 1, L) of valid keys; None where all are."""
+    if lengths is None or (not torch.compiler.is_compiling() and bool((lengths == x.shape[1]).all())):
+        return None
+    return valid_steps(x, lengths)[:, None]
 
 
 class AttentionConfig(MixerConfig):
@@ -174,12 +192,33 @@ class AttentionConfig(MixerConfig):
     source: ClassVar[str] = "Vaswani et al. 2017, arXiv:1706.03762; Su et al. 2021, arXiv:2104.09864"
     kind: Literal["attention"] = "attention"
     head_dim: Annotated[int, Field(ge=4, le=64), Tune(log=True)] = 16
-    """Wanted channels per head; the nearest even divisor of the width is taken."""
+    """Wanted channels per head; the nearest divisor of the width is taken, an even one for rotary positions."""
     causal: bool = False
     """Look back only; needed to stream and to forecast step by step."""
     window: Annotated[int | None, Field(ge=2)] = None
     """Most steps a query sees, itself included; causal only."""
+    group: Annotated[int, Field(ge=1, le=16)] = 1
+    """Wanted query heads per head of keys and values; the nearest divisor of the number of heads is taken."""
+    positions: PositionKind = "rotary"
+    """Rotary suits every length; learned ends at `max_positions`; none is for tokens that carry their place."""
+    max_positions: Annotated[int, Field(ge=1)] = 512
+    """Most steps with learned positions."""
+    bias: bool = False
+    """Whether the projections add a bias, as those of BERT do."""
+    max_length: Annotated[int | None, Field(ge=1)] = None
+    """Most steps attended to at once, those of a growing cache included; None is as many as memory allows."""
 
     def build(self, width: int) -> Attention:
-        """Return attention with D / head_dim heads; raise `ConfigError` if the width is odd."""
-        return Attention(width, width // head_width(width, self.head_dim, multiple=2), self.causal, self.window)
+        """Return attention with about D / head_dim heads; raise `ConfigError` if rotary and the width is odd."""
+        heads = width // head_width(width, self.head_dim, multiple=2 if self.positions == "rotary" else 1)
+        return Attention(
+            width,
+            heads,
+            self.causal,
+            self.window,
+            kv_heads=heads // head_width(heads, self.group),
+            positions=self.positions,
+            max_positions=self.max_positions,
+            bias=self.bias,
+            max_length=self.max_length,
+        )

@@ -9,6 +9,7 @@ Decays stay in logarithms and states in float32.
 """
 
 import math
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -17,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hybrids.mixer import Mixer, MixerConfig, State, Tune, valid_steps
-from hybrids.scan import CHUNK, accumulator, causal_conv, decayed_attention, decayed_step, head_width
+from hybrids.scan import CHUNK, accumulator, causal_conv, decayed_attention, decayed_step, head_width, unit_norm
 from hybrids.shapes import Lengths, Token, Tokens
 
 GATE_SHARPNESS = 16.0
@@ -76,7 +77,7 @@ class LinearAttention(Mixer):
         """Return q, k, v (B, L, H, d), the log decay (B, L, H) and the next tail; padding changes no memory."""
         mixed, tail = causal_conv(self.qkv(x), self.taps, tail, lengths)
         q, k, v = F.silu(mixed).reshape(*x.shape[:2], 3, self.heads, self.head_dim).unbind(2)
-        q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+        q, k = unit_norm(q), unit_norm(k)
         logits = self.decay(x)
         log_decay = F.logsigmoid(logits.to(accumulator(logits.dtype))) / GATE_SHARPNESS
         if lengths is not None:
@@ -92,10 +93,10 @@ class LinearAttention(Mixer):
         return projected
 
     def initial_state(self, batch: int) -> State:
-        """Return an empty memory (B, H, d, d), float32 at least, and a tail of zeros (B, kernel - 1, 3 D)."""
-        weight = self.taps
-        memory = weight.new_zeros(batch, self.heads, self.head_dim, self.head_dim, dtype=accumulator(weight.dtype))
-        return memory, weight.new_zeros(batch, self.kernel - 1, 3 * self.width)
+        """Return an empty memory (B, H, d, d) and a tail of zeros (B, kernel - 1, 3 D), float32 at least."""
+        zeros = partial(self.taps.new_zeros, dtype=accumulator(self.taps.dtype))
+        memory = zeros(batch, self.heads, self.head_dim, self.head_dim)
+        return memory, zeros(batch, self.kernel - 1, 3 * self.width)
 
     def state_bytes(self, length: int) -> int:
         """Return the bytes of memory and tail, whatever the length."""

@@ -3,19 +3,21 @@
     i_t, f_t, o_t = sigmoid(W x_t + U h_{t-1} + b)        g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)
     c_t = f_t * c_{t-1} + i_t * g_t                       h_t = o_t * tanh(c_t)
 
-Sequential in time, but on CPU the one recurrent layer with a fused kernel both ways, hence the fastest. Two directions
-are two padded passes with a length-aware flip between them: packed sequences leave the fast kernels.
+Sequential in time: O(L D^2), and O(D^2) per step. On CPU it is the one recurrent layer with a fused kernel both ways
+(oneDNN), hence the fastest nonlinear one. That kernel takes no packed sequences: ragged rows are run padded.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import nn
 
-from hybrids.errors import ConfigError
 from hybrids.mixer import Mixer, MixerConfig, State
-from hybrids.scan import flip_valid
+from hybrids.ragged import run_to_each_end
+from hybrids.recurrence import chrono_bias, init_gates
+from hybrids.scan import accumulator
 from hybrids.shapes import Lengths, Token, Tokens
 
 GATES = 4
@@ -31,10 +33,9 @@ class LSTM(Mixer):
 
     Args:
         width: D, channels in and out.
-        bidirectional: Share D between a forward and a backward pass. Then it is not causal and keeps no state.
-
-    Raises:
-        ConfigError: two directions need a width of at least 2.
+        longest_memory: Steps over which the slowest cell forgets at the start; the biases of f are drawn so that time
+            scales lie evenly in [2, longest_memory], and those of i are their negatives. None: the biases of f are 1
+            (Jozefowicz et al. 2015), and cells forget within 4 steps.
 
     Example:
         >>> mixer = LSTM(width=4)
@@ -42,91 +43,57 @@ class LSTM(Mixer):
         >>> y_t, state = mixer.step(torch.zeros(2, 4), state)
     """
 
-    def __init__(self, width: int, bidirectional: bool = False) -> None:
+    def __init__(self, width: int, longest_memory: int | None = None) -> None:
         super().__init__()
-        if bidirectional and width < 2:
-            raise ConfigError(f"two directions cannot share width {width}. Use a width of at least 2.")
-        self.width, self.causal, self.needs_state = width, not bidirectional, True
-        self.hidden = width - width // 2 if bidirectional else width
-        self.rnn = _recurrence(width, self.hidden)
-        self.reverse = _recurrence(width, width // 2) if bidirectional else None
+        self.width, self.exports_any_length = width, False
+        self.rnn = nn.LSTM(width, width, batch_first=True)
+        _, _, bias, _ = init_gates(self.rnn)  # the second bias stays 0: only their sum counts
+        write, keep, *_ = bias.chunk(GATES)
+        if longest_memory is None:
+            nn.init.ones_(keep)
+        else:
+            keep.copy_(chrono_bias(keep, longest_memory))
+            write.copy_(-keep)
 
     def forward(self, x: Tokens, state: State | None = None, lengths: Lengths | None = None) -> tuple[Tokens, State]:
-        """Mix a chunk; raise `ShapeError` if the last axis of `x` is not D, `ConfigError` for a state it cannot use."""
+        """Mix a chunk; raise `ShapeError` if the last axis of `x` is not D."""
         self.check_width(x)
-        if self.reverse is not None:
-            if state:
-                raise ConfigError("a bidirectional LSTM takes no state. Pass the whole sequence at once.")
-            back, _ = self.reverse(flip_valid(x, lengths))
-            return torch.cat([self.rnn(x)[0], flip_valid(back, lengths)], -1), ()
         state = self.initial_state(x.shape[0]) if state is None else state
         if lengths is None or not self.needs_state or torch.compiler.is_exporting():
             return self._run(x, state)
-        return self._run_ragged(x, state, lengths)
+        return run_to_each_end(self._run, x, state, lengths)
 
     def _run(self, x: Tokens, state: State) -> tuple[Tokens, State]:
         """Run every row to the end of `x`."""
-        h, c = state
-        y, (h, c) = self.rnn(x, (h[None], c[None]))
-        return y, (h[0], c[0])
-
-    def _run_ragged(self, x: Tokens, state: State, lengths: Lengths) -> tuple[Tokens, State]:
-        """Run from one length that occurs to the next and keep the state of the rows that end there."""
-        ended, begin, pieces = state, 0, []
-        for end in sorted(set(lengths.tolist())):
-            if end > begin:
-                y, state = self._run(x[:, begin:end], state)
-                pieces.append(y)
-            here = (lengths == end)[:, None]
-            ended = tuple(torch.where(here, new, old.to(new.dtype)) for new, old in zip(state, ended, strict=True))
-            begin = end
-        padding = x.new_zeros(x.shape[0], x.shape[1] - begin, self.width)
-        return torch.cat([*pieces, padding], 1), ended
+        dtype = self.rnn.all_weights[0][0].dtype
+        h, c = (s[None].to(dtype) for s in state)
+        y, last = self.rnn(x, (h, c))
+        h, c = (new[0].to(old.dtype) for new, old in zip(last, state, strict=True))
+        return y, (h, c)
 
     def step(self, x_t: Token, state: State) -> tuple[Token, State]:
-        """Mix one time step; raise `ConfigError` if bidirectional."""
-        if not self.causal:
-            raise ConfigError(
-                "a bidirectional LSTM needs the whole sequence and cannot step. Set bidirectional=False to stream."
-            )
+        """Mix one time step."""
         self.check_width(x_t)
         h, c = state
-        w_ih, w_hh, b_ih, b_hh = self.rnn.all_weights[0]
-        gates = F.linear(x_t, w_ih, b_ih) + F.linear(h, w_hh, b_hh)
-        i, f, g, o = gates.chunk(GATES, -1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(c)
-        return h, (h, c)
+        w, u, b, b_hidden = self.rnn.all_weights[0]
+        i, f, g, o = (F.linear(x_t, w, b) + F.linear(h.to(x_t.dtype), u, b_hidden)).chunk(GATES, -1)
+        cell = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        y_t = torch.sigmoid(o) * torch.tanh(cell)
+        return y_t.to(x_t.dtype), (y_t.to(h.dtype), cell)
 
     def initial_state(self, batch: int) -> State:
-        """Return h_0 = c_0 = 0, each (B, D); nothing if bidirectional."""
-        if not self.causal:
-            return ()
-        zeros = self.rnn.all_weights[0][0].new_zeros(batch, self.hidden)
-        return zeros, zeros.clone()
+        """Return h_0 = c_0 = 0, each (B, D)."""
+        weight = self.rnn.all_weights[0][0]
+        h = weight.new_zeros(batch, self.width, dtype=accumulator(weight.dtype))
+        return h, h.clone()
 
     def state_bytes(self, length: int) -> int:
-        """Return the bytes of 2 D numbers, whatever the length; 0 if bidirectional."""
-        return 2 * self.hidden * self.rnn.all_weights[0][0].element_size() if self.causal else 0
+        """Return the bytes of 2 D numbers, whatever the length."""
+        return sum(s.nbytes for s in self.initial_state(1))
 
     def flops(self, length: int) -> int:
-        """Return the operations of the input and the recurrent products of every direction."""
-        sizes = [self.hidden] if self.causal else [self.hidden, self.width - self.hidden]
-        return sum(2 * length * GATES * h * (self.width + h) for h in sizes)
-
-
-def _recurrence(width: int, hidden: int) -> nn.LSTM:
-    """Return a one-layer LSTM: orthogonal recurrent weights, Xavier input weights, forget bias 1, other biases 0."""
-    rnn = nn.LSTM(width, hidden, batch_first=True)
-    w_ih, w_hh, b_ih, b_hh = rnn.all_weights[0]
-    for gate in range(GATES):
-        rows = slice(gate * hidden, (gate + 1) * hidden)
-        nn.init.xavier_uniform_(w_ih.data[rows])
-        nn.init.orthogonal_(w_hh.data[rows])
-    nn.init.zeros_(b_ih)
-    nn.init.zeros_(b_hh)
-    nn.init.ones_(b_ih.data[hidden : 2 * hidden])  # one of the two biases only: their sum counts
-    return rnn
+        """Return the operations of the input and the recurrent products."""
+        return 4 * length * GATES * self.width**2
 
 
 class LSTMConfig(MixerConfig):
@@ -134,9 +101,11 @@ class LSTMConfig(MixerConfig):
 
     source: ClassVar[str] = "Hochreiter & Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735"
     kind: Literal["lstm"] = "lstm"
-    bidirectional: bool = False
-    """Read the sequence from both ends; such a mixer cannot stream."""
+    init: Literal["forget_one", "chrono"] = "forget_one"
+    """The forget biases at the start: 1, or drawn to keep for up to `longest_memory` steps (arXiv:1804.11188)."""
+    longest_memory: Annotated[int, Field(ge=3, le=65536)] = 1000
+    """Steps that the longest-lived cell should remember; used by init="chrono" only."""
 
     def build(self, width: int) -> LSTM:
-        """Return an LSTM with D hidden numbers over all directions."""
-        return LSTM(width, self.bidirectional)
+        """Return an LSTM with D hidden numbers."""
+        return LSTM(width, self.longest_memory if self.init == "chrono" else None)

@@ -9,6 +9,7 @@ states in float32; `A_log`, `D` and `dt_bias` must not be decayed by the optimis
 """
 
 import math
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -93,10 +94,9 @@ class SSM(Mixer):
         return projected
 
     def initial_state(self, batch: int) -> State:
-        """Return an empty memory (B, H, N, E / H), float32 at least, and a tail of zeros (B, kernel - 1, E + 2 N)."""
-        weight = self.taps
-        memory = weight.new_zeros(batch, self.heads, self.states, self.head_dim, dtype=accumulator(weight.dtype))
-        return memory, weight.new_zeros(batch, self.kernel - 1, self.mixed)
+        """Return an empty memory (B, H, N, E / H) and a tail of zeros (B, kernel - 1, E + 2 N), float32 at least."""
+        zeros = partial(self.taps.new_zeros, dtype=accumulator(self.taps.dtype))
+        return zeros(batch, self.heads, self.states, self.head_dim), zeros(batch, self.kernel - 1, self.mixed)
 
     def state_bytes(self, length: int) -> int:
         """Return the bytes of memory and tail, whatever the length."""

@@ -5,8 +5,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hybrids import scan
 from hybrids.errors import ConfigError
 from hybrids.scan import (
+    _carry_by_loop,
+    _carry_by_product,
     accumulator,
     causal_conv,
     decayed_attention,
@@ -14,6 +17,7 @@ from hybrids.scan import (
     flip_valid,
     head_width,
     last_valid,
+    unit_norm,
 )
 
 HEADS, SIZE, DEPTH = 4, 3, 2
@@ -68,6 +72,32 @@ def test_total_forgetting_gives_finite_values_and_gradients():
     assert all(g.isfinite().all() for g in torch.autograd.grad(y.sum(), inputs))
 
 
+@pytest.mark.parametrize("carry", [_carry_by_loop, _carry_by_product])
+def test_float32_stays_exact_over_2000_steps_where_strong_and_weak_decays_meet(carry, monkeypatch):
+    inputs = [t.detach() for t in scan_inputs(2000, 2, seed=0, strength=1e-3)]
+    inputs[3][:, ::7] *= 1e6  # total forgetting, then hardly any
+    inputs[3][:, 1000:] *= 1e-2
+    monkeypatch.setattr(scan, "_carry_by_loop", carry)
+    for fast, slow in zip(
+        decayed_attention(*(t.float() for t in inputs)), decayed_attention_reference(*inputs), strict=True
+    ):
+        assert (fast.double() - slow).abs().max() < 1e-5 * slow.abs().max()
+
+
+def test_one_exported_graph_serves_every_length():
+    class Form(torch.nn.Module):
+        def forward(self, *inputs):
+            return decayed_attention(*inputs)
+
+    free = torch.export.Dim.DYNAMIC
+    example = tuple(t.detach() for t in scan_inputs(70, 2, seed=0))
+    shapes = ((*({0: free, 1: free} for _ in range(4)), {0: free}),)
+    exported = torch.export.export(Form(), example, dynamic_shapes=shapes, strict=False).module()
+    for length in (1, 32, 64, 333):
+        inputs = [t.detach() for t in scan_inputs(length, 2, seed=1, strength=20.0)]
+        close(exported(*inputs), decayed_attention_reference(*inputs))
+
+
 def test_a_step_with_key_zero_and_no_decay_keeps_the_memory():
     q, k, v, g, start = (t.detach() for t in scan_inputs(9, 2, seed=1))
     k[:, 5:], g[:, 5:] = 0, 0
@@ -94,6 +124,22 @@ def test_a_causal_convolution_is_the_weighted_sum_of_the_past(taps, dilation):
         close(y[:, t], torch.stack(past).sum(0))
 
 
+@pytest.mark.parametrize("dilation", [1, 3])
+def test_a_causal_convolution_has_exact_first_and_second_gradients_and_can_be_mapped(dilation):
+    g = torch.Generator().manual_seed(0)
+    x, w, tail = (
+        torch.randn(*s, generator=g, dtype=torch.float64).requires_grad_()
+        for s in [(2, 4, 2), (2, 3), (2, 2 * dilation, 2)]
+    )
+
+    def conv(x, w, tail):
+        return causal_conv(x, w, tail, dilation=dilation)
+
+    assert torch.autograd.gradcheck(conv, (x, w, tail)) and torch.autograd.gradgradcheck(conv, (x, w, tail))
+    pair = torch.stack([w, 2 * w])
+    close(torch.func.vmap(conv, (None, 0, None))(x, pair, tail)[0][1], conv(x, 2 * w, tail)[0])
+
+
 @given(cut=st.integers(1, 8), seed=seeds)
 def test_the_tail_of_a_ragged_convolution_holds_each_rows_last_valid_inputs(cut, seed):
     g = torch.Generator().manual_seed(seed)
@@ -114,6 +160,13 @@ def test_flipping_twice_is_the_identity_and_padding_stays():
 def test_the_last_valid_value_of_an_empty_row_is_its_start():
     y, start = torch.arange(6.0).reshape(2, 3, 1), torch.tensor([[-1.0], [-2.0]])
     assert last_valid(y, start, torch.tensor([2, 0])).flatten().tolist() == [1, -2]
+
+
+def test_unit_norm_keeps_zeros_and_their_gradient_finite():
+    x = torch.tensor([[3.0, 4.0], [0.0, 0.0]], requires_grad=True)
+    assert unit_norm(x).flatten().tolist() == pytest.approx([0.6, 0.8, 0, 0])
+    assert torch.autograd.grad(unit_norm(x).sum(), x)[0].isfinite().all()
+    assert unit_norm(x.bfloat16()).dtype == torch.float32
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from hybrids.heads.pooled import ClassifyConfig
 from hybrids.model import ModelConfig
 
 
-def tiny_model():
+def tiny_model(family="conv"):
     torch.manual_seed(0)
     return ModelConfig(
-        family="conv",
+        family=family,
         channels_in=1,
         width=8,
-        layers=layers("conv", 1, False),
+        layers=layers(family, 1, False),
         frontend=SeriesConfig(channels_in=1),
         head=ClassifyConfig(classes=2),
     ).build()
@@ -42,6 +42,17 @@ def test_it_learns_two_frequencies_apart():
     run(model, TrainConfig(max_steps=60, learning_rate=1e-2))
     hits = model(torch.from_numpy(data.x), torch.from_numpy(data.lengths)).argmax(1).numpy() == data.y
     assert hits.all()
+
+
+@pytest.mark.parametrize(("family", "differs"), [("moe_rnn", True), ("conv", False)])
+def test_routed_experts_are_trained_with_the_price_of_uneven_routing(family, differs, monkeypatch):
+    priced, free = tiny_model(family), tiny_model(family)
+    run(priced, TrainConfig(max_steps=3))
+    monkeypatch.setattr("advisor.train.BALANCE", 0.0)
+    monkeypatch.setattr("advisor.train.ROUTER_Z", 0.0)
+    run(free, TrainConfig(max_steps=3))
+    pairs = zip(priced.parameters(), free.parameters(), strict=True)
+    assert differs == (not all(torch.equal(a, b) for a, b in pairs))
 
 
 def test_the_same_seed_gives_the_same_weights():
