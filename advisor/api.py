@@ -220,7 +220,7 @@ def _searched(
     )
     try:
         admitted = search.gate()
-        if not admitted and search.outcome.nearest:
+        if not admitted:
             _refuse_if_nothing_fits(search, budget)
         search.explore(admitted)
         search.final()
@@ -234,6 +234,8 @@ def _searched(
 def _say_plan(
     say: Callable[[str], None], facts: DataProfile, horizon: int, test_words: str, folds: int, advice: Advice
 ) -> None:
+    from hybrids.families import FAMILIES
+
     size = f"{facts.samples} series, {facts.length_p50} steps (median), {facts.channels} channels"
     task = f"{facts.task}, {len(facts.classes)} classes" if facts.classes else facts.task
     if facts.task == "forecast":
@@ -241,7 +243,8 @@ def _say_plan(
     say(f"task: {task}; {size}")
     say(f"test: {test_words}; choices are made on {folds} folds of the rest")
     keys = ", ".join(one.key for one in advice.fired) or "none"
-    say(f"documents' rules that fire: {keys}; they expect {', '.join(one.family for one in advice.ranking[:3])}")
+    expected = [one.family for one in advice.ranking if not FAMILIES[one.family].needs]
+    say(f"documents' rules that fire: {keys}; they expect {', '.join(expected[:3])}")
 
 
 def _refuse_if_nothing_fits(search: "Search", budget: Budget) -> None:

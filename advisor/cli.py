@@ -263,7 +263,8 @@ def rules(explain: str | None, task: str | None, samples: int, length: int, to_j
     for one in advice.fired:
         click.echo(f"{one.key:5} strength {one.strength:.2f}: {one.says} {one.because}")
     for family in advice.ranking:
-        click.echo(f"{family.score:+.2f} {family.family}")
+        needs = FAMILIES[family.family].needs
+        click.echo(f"{family.score:+.2f} {family.family}" + (f" (needs {needs})" if needs else ""))
 
 
 @main.command()

@@ -59,10 +59,10 @@ def _left_out(family: str, outcome: Outcome, higher: bool) -> Ranked:
     best = pick(complete, key=lambda t: t.quality or 0.0) if complete else None
     if family in outcome.infeasible:
         state, reason = "infeasible", outcome.infeasible[family]
-    elif family in outcome.not_tried:
-        state, reason = ("failed" if trials else "not tried"), outcome.not_tried[family]
     elif best:
         state, reason = "behind", "did not reach the final: others were better on the part that chooses"
+    elif family in outcome.not_tried:
+        state, reason = ("failed" if trials else "not tried"), outcome.not_tried[family]
     elif trials:
         state, reason = "failed", trials[-1].reason
     else:
@@ -103,9 +103,8 @@ def reasons(
         f"on {quality.split}, which no choice has seen."
     ]
     if chosen is choice.best:
-        words.append(
-            f"Its mean over the folds, {chosen.mean:.4g}, is the best of {len(ranked)} candidates and baselines."
-        )
+        judged = sum(r.quality is not None for r in ranked)
+        words.append(f"Its mean over the folds, {chosen.mean:.4g}, is the best of {judged} families and baselines.")
     else:
         words.append(
             f"{_name(choice.best)} has {choice.best.mean:.4g} on the folds against {chosen.mean:.4g}: within the "
@@ -113,7 +112,9 @@ def reasons(
         )
     if choice.tied:
         words.append(f"A tie: {', '.join(choice.tied)} cannot be told from the best with these data.")
-    networks = [r for r in ranked if not r.baseline and r.validation is not None]
+    networks = [r for r in ranked if not r.baseline and r.quality is not None]
+    if chosen.baseline and not networks:
+        words.append("A simple baseline wins: no network reached the final. More time may change that.")
     if chosen.baseline and networks:
         best = networks[0]
         words.append(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from advisor.data.dataset import Task
 from advisor.records import CurvePoint
 from advisor.search.problem import Rows
+from hybrids.decay import split_by_decay
 from hybrids.heads.forecast import pinball, scale_of
 from hybrids.moe import Router, balance_loss, z_loss
 
@@ -144,9 +145,7 @@ def train(
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     device = next(model.parameters()).device
-    still = [p for n, p in model.named_parameters() if p.ndim < 2 or getattr(p, "_no_weight_decay", False)]
-    kept = {id(p) for p in still}
-    decayed = [p for p in model.parameters() if id(p) not in kept]
+    decayed, still = split_by_decay(model)
     groups: list[dict[str, Any]] = [{"params": decayed}, {"params": still, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(
         groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True, betas=(0.9, 0.98)

@@ -2,8 +2,10 @@
 
 Time: CPU time of this process (on CUDA: events), one thread, the least of many rounds; what is compared takes turns.
 Memory: the highest resident set of a fresh process less what it held before the pass (on CUDA: the highest allocated).
+Freed blocks go back to the system at once, so that the figure is what lives and not what the C library holds back.
 """
 
+import ctypes
 import gc
 import math
 import multiprocessing
@@ -19,6 +21,8 @@ from torch import Tensor
 Forward = Callable[[Tensor], Tensor]
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 MIB = 2**20
+M_MMAP_THRESHOLD, LARGE_BYTES = -3, 2**16
+"""glibc's option for blocks of this size and more to be mapped one by one, and given back when freed."""
 
 
 def machine() -> dict[str, str]:
@@ -75,6 +79,8 @@ def peak_mib(work: Callable[[], None], warm_up: Callable[[], None]) -> float:
         before = torch.cuda.memory_allocated()
         work()
         return (torch.cuda.max_memory_allocated() - before) / MIB
+    if not ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES):
+        raise RuntimeError("the C library keeps its own threshold for mapped blocks: no peak can be measured.")
     held = _resident_bytes()
     work()
     return max(0.0, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - held) / MIB)

@@ -1,7 +1,7 @@
 """Peak memory and time of training with and without gradient checkpointing, at length 4096.
 
-Memory: the highest resident set of a fresh process over what it held before the pass, so everything counts:
-activations, gradients, copies, the allocator's slack. Time: CPU time, the least of interleaved rounds.
+Memory: see `benchmarks.measure`; activations, gradients and copies count. Time: CPU time, the least of interleaved
+rounds.
 """
 
 from collections.abc import Callable

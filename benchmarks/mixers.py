@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks import peers
 from benchmarks.measure import DEVICE, exponent, in_fresh_process, machine, peak_mib, take_turns, train_pass
 from hybrids import mixers
-from hybrids.mixer import Mixer, MixerConfig
+from hybrids.mixer import MixerConfig, reads_whole
 
 TOKENS, WIDTH = 8192, 64
 LENGTHS = (64, 128, 256, 512, 1024, 2048, 4096, 8192)
@@ -29,6 +29,7 @@ RAGGED = ("bidirectional", "lc_bilstm")
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "attention": [{"causal": True, "window": 128}],
     "bidirectional": [{"of": {"kind": "gru"}}],
+    "kernel_attention": [{"feature": "elu"}],
     "mingru": [{"kernel": 1}],  # the peer has no short convolution
     "minlstm": [{"kernel": 1}],
     "ssm": [{"expansion": 2}],
@@ -70,9 +71,7 @@ def built(case: Case, peer: int | None, length: int) -> Callable[[Tensor], Tenso
         layer = peers.peers_of(case.config)[peer].build(WIDTH, length).to(DEVICE)
         return lambda x: layer(x, None if lengths is None else lengths[: x.shape[0]])
     mixer = case.config.build(WIDTH).to(DEVICE)
-    for part in mixer.modules():
-        if isinstance(part, Mixer):
-            part.needs_state = False  # whole sequences are read, as the peers do
+    reads_whole(mixer)  # as the peers do
     return lambda x: mixer(x, lengths=None if lengths is None else lengths[: x.shape[0]])[0]
 
 

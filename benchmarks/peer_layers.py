@@ -142,17 +142,28 @@ class MatrixMemory(nn.Module):
 
 
 class KernelAttention(nn.Module):
-    """Causal attention with the feature map elu + 1 over flash-linear-attention's chunked reference."""
+    """Causal attention with a feature map, elu + 1 or Taylor's, over flash-linear-attention's chunked reference."""
 
-    def __init__(self, width: int, rule: Callable[..., Tensor]) -> None:
+    def __init__(self, width: int, rule: Callable[..., Tensor], feature: str) -> None:
         super().__init__()
+        self.feature = _elu if feature == "elu" else _taylor
         self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
         self.rule = rule
 
     def forward(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """Run the layer."""
         q, k, v = (t.unflatten(-1, (-1, HEAD)) for t in self.qkv(x).chunk(3, -1))
-        return self.out(self.rule(F.elu(q) + 1, F.elu(k) + 1, v, normalize=True).flatten(-2))
+        return self.out(self.rule(self.feature(q), self.feature(k), v, normalize=True).flatten(-2))
+
+
+def _elu(x: Tensor) -> Tensor:
+    return F.elu(x) + 1
+
+
+def _taylor(x: Tensor) -> Tensor:
+    """Return 1, x and all products of two channels, scaled: the usual form of the map of arXiv:2402.18668."""
+    squares = (x[..., :, None] * x[..., None, :]).flatten(-2)
+    return torch.cat([torch.ones_like(x[..., :1]), x / x.shape[-1] ** 0.25, squares / (2 * x.shape[-1]) ** 0.5], -1)
 
 
 class Mamba2(nn.Module):

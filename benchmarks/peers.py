@@ -139,7 +139,10 @@ def peers_of(config: MixerConfig) -> list[Peer]:
                 Peer("fla reference", lambda w, n: MatrixMemory(w, _fla_delta_rule())),
             ]
         case "kernel_attention":
-            return [Peer("fla reference", lambda w, n: KernelAttention(w, _fla("linear_attn").naive_chunk_linear_attn))]
+            if not causal:
+                return []
+            rule, feature = _fla("linear_attn").naive_chunk_linear_attn, settings["feature"]
+            return [Peer("fla reference", lambda w, n: KernelAttention(w, rule, feature))]
         case "ssm":
             states = settings["states"]
             return [

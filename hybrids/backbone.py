@@ -6,7 +6,7 @@ from torch import nn
 
 from hybrids.block import PRE_NORM, Block, BlockStyle
 from hybrids.errors import ConfigError
-from hybrids.mixer import Mixer, MixerConfig, State
+from hybrids.mixer import Mixer, MixerConfig, State, reads_whole
 from hybrids.shapes import Lengths, Token, Tokens
 
 States = tuple[State, ...]
@@ -50,9 +50,8 @@ class Backbone(nn.Module):
         block = self.stack()[at]
         old, weight = block.mixer, next(block.parameters())
         block.mixer = layer.build(self.width).to(weight.device, weight.dtype).train(old.training)
-        for part in () if old.needs_state else block.mixer.modules():
-            if isinstance(part, Mixer):
-                part.needs_state = False
+        if not old.needs_state:
+            reads_whole(block.mixer)
         self.layers = (*self.layers[:at], layer, *self.layers[at + 1 :])
         return old
 
@@ -85,15 +84,20 @@ class Backbone(nn.Module):
         return sum(block.flops(length) for block in self.stack())
 
 
+def outermost(model: nn.Module) -> list[Backbone]:
+    """Return the stacks inside `model` that are not inside another, as those of a mixer are."""
+    stacks = [part for part in model.modules() if isinstance(part, Backbone)]
+    inner = {id(part) for stack in stacks for part in stack.modules() if part is not stack}
+    return [stack for stack in stacks if id(stack) not in inner]
+
+
 def the_backbone(model: nn.Module) -> Backbone:
     """Return the one stack of `model`; stacks inside its mixers do not count.
 
     Raises:
         ConfigError: `model` holds none, or several.
     """
-    stacks = [part for part in model.modules() if isinstance(part, Backbone)]
-    inner = {id(part) for stack in stacks for part in stack.modules() if part is not stack}
-    found = [stack for stack in stacks if id(stack) not in inner]
+    found = outermost(model)
     if len(found) != 1:
         raise ConfigError(f"{type(model).__name__} holds {len(found)} backbones, not 1. Pass the part that is meant.")
     return found[0]

@@ -2,8 +2,9 @@
 
 A recurrence asks here first, at one place, and computes in PyTorch itself when the answer is None. A kernel is used
 only if the package is installed, the tensors are on CUDA, nothing is being exported or compiled, and the kernel is as
-exact as the caller asked for: 16-bit numbers, or float32 where TensorFloat-32 is allowed. If a kernel fails, one
-warning names the error and PyTorch computes for the rest of the process. Set the environment variable
+exact as the caller asked for: 16-bit numbers, or float32 where TensorFloat-32 is allowed. If a kernel fails in the
+forward pass, one warning names the error and PyTorch computes for the rest of the process; in the backward pass the
+error is raised. Set the environment variable
 HYBRIDS_BACKEND=torch to never use one. Kernels give first derivatives only.
 
 The kernel of mamba_ssm is not offered: it takes one step size for both decay and input, and the recurrence here has the
@@ -77,6 +78,14 @@ def on_cuda(x: Tensor) -> bool:
     return x.is_cuda
 
 
+def tf32_allowed() -> bool:
+    """Return whether the caller lets CUDA multiply float32 matrices in TensorFloat-32, by the old settings or the new.
+
+    `torch.get_float32_matmul_precision` would raise once the new one has been used.
+    """
+    return bool(torch.backends.cuda.matmul.fp32_precision == "tf32")
+
+
 @cache
 def installed() -> bool:
     """Return whether flash-linear-attention can be found; nothing is imported yet."""
@@ -90,9 +99,7 @@ def _usable(name: str, key: Tensor, value: Tensor) -> bool:
     if os.environ.get(SWITCH) == "torch" or not installed():
         return False
     dtype = _precision(value)
-    exact = dtype in (torch.bfloat16, torch.float16) or (
-        dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
-    )
+    exact = dtype in (torch.bfloat16, torch.float16) or (dtype == torch.float32 and tf32_allowed())
     return exact and value.shape[1] > 0 and max(key.shape[-1], value.shape[-1]) <= LARGEST_HEAD
 
 

@@ -12,12 +12,11 @@ mask. `window_attention_reference` is the same under a full mask.
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-from hybrids.shapes import Lengths, Tokens
+from hybrids.shapes import Heads, Lengths, Tokens
 
-Heads = Float[Tensor, "B L H d"]
 Filled = Int[Tensor, " B"]
 Mask = Bool[Tensor, "b q k"]
 """Which key each query sees; b is B, or 1 where all rows agree."""
@@ -39,7 +38,7 @@ def attend(query: Heads, key: Heads, value: Heads, mask: Mask | None = None, cau
         causal: See the keys up to one's own index; without a mask, and with as many keys as queries.
     """
     shared = query.shape[2] // key.shape[2]
-    if shared > 1 and torch.compiler.is_exporting():
+    if shared > 1 and (torch.compiler.is_exporting() or _fused_only_for_full_heads(query, mask)):
         key, value = (t.repeat_interleave(shared, 2) for t in (key, value))
     y = F.scaled_dot_product_attention(
         query.transpose(1, 2),
@@ -50,6 +49,20 @@ def attend(query: Heads, key: Heads, value: Heads, mask: Mask | None = None, cau
         enable_gqa=key.shape[2] < query.shape[2],
     )
     return y.transpose(1, 2).flatten(2)
+
+
+def _fused_only_for_full_heads(query: Heads, mask: Mask | None) -> bool:
+    """Return whether sharing heads of keys would leave only the slow form that makes all scores, as it does on CUDA.
+
+    There the flash kernel shares heads but takes 16 bits and no mask; the memory-efficient kernel takes float32 and
+    masks but shares none. Repeating the keys costs far less than the scores.
+    """
+    return query.is_cuda and (mask is not None or query.dtype not in (torch.float16, torch.bfloat16))
+
+
+def block_of(window: int) -> int:
+    """Return how many queries `window_attention` looks at together."""
+    return max(LEAST_BLOCK, window // BLOCKS_A_WINDOW)
 
 
 def window_attention(
@@ -70,7 +83,7 @@ def window_attention(
     length, reach = query.shape[1], window - 1 + lag
     if filled is None and lag == 0 and length <= window and not torch.compiler.is_exporting():
         return attend(query, key, value, causal=True)
-    block = max(LEAST_BLOCK, window // BLOCKS_A_WINDOW)
+    block = block_of(window)
     if torch.compiler.is_exporting() or length < reach + block:
         return window_attention_reference(query, key, value, filled, window=window, lag=lag)
     first = reach + (length - reach) % block  # after this many queries only steps of this chunk are seen
@@ -131,7 +144,9 @@ def past_attention(query: Heads, key: Heads, value: Heads, filled: Filled, even:
 def joined(cache: Heads, new: Heads) -> Heads:
     """Return the slots of a cache and the new steps behind them, in the precision of the cache and in one piece."""
     new = new.to(cache.dtype)
-    return torch.cat([cache, new], 1) if cache.shape[1] else new.contiguous()
+    if cache.shape[1]:
+        return torch.cat([cache, new], 1)
+    return new.clone(memory_format=torch.contiguous_format)  # a view would keep the queries beside it in memory
 
 
 def every_slot_filled(cache: Heads, filled: Filled) -> bool:
@@ -163,6 +178,8 @@ def grow(both: Heads, filled: Filled, even: bool, length: int, lengths: Lengths 
 def slide(cache: Heads, new: Heads, lengths: Lengths | None) -> Heads:
     """Return the slid cache, as long as before, after the valid steps of `new`."""
     new, size = new.to(cache.dtype), cache.shape[1]
+    if size == 0:
+        return cache
     if lengths is None:
         recent = new[:, -size:]
         return torch.cat([cache[:, recent.shape[1] :], recent], 1)

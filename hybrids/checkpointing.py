@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from hybrids.backbone import Backbone, States
+from hybrids.backbone import Backbone, States, outermost
 from hybrids.errors import ConfigError
 from hybrids.mixer import State
 from hybrids.shapes import Lengths, Tokens
@@ -68,7 +68,7 @@ def checkpointed(
 
 @contextmanager
 def checkpointing(model: nn.Module, *, segment: int | None = None, depth: bool = True) -> Iterator[None]:
-    """Run every backbone inside `model` through `checkpointed` while the context is open.
+    """Run every backbone inside `model`, but not those inside its mixers, through `checkpointed` in this context.
 
     Weights and `state_dict` do not change. Do not copy or pickle the model inside the context.
 
@@ -79,7 +79,7 @@ def checkpointing(model: nn.Module, *, segment: int | None = None, depth: bool =
         >>> with checkpointing(model, segment=256):
         ...     loss(model(x, lengths), target).backward()
     """
-    backbones = [part for part in model.modules() if isinstance(part, Backbone)]
+    backbones = outermost(model)
     if not backbones:
         raise ConfigError(f"{type(model).__name__} has no backbone to checkpoint. Pass a SequenceModel or a Backbone.")
     for backbone in backbones:

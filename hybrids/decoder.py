@@ -88,6 +88,7 @@ class Decoder(nn.Module):
         super().__init__()
         if not layers:
             raise ConfigError("a decoder of 0 layers cannot read its memory. Give it at least one causal mixer.")
+        self.kinds = tuple(layer.kind for layer in layers)
         self.blocks = nn.ModuleList(
             DecoderBlock(layer, width, memory_width, head_dim, expansion, dropout) for layer in layers
         )

@@ -9,7 +9,6 @@ arXiv:2406.06484 and 2412.06464). `delta_rule` solves that system for all chunks
 `delta_rule_reference` is the same, one step at a time. Keys must have norm 1 or less: longer ones make S grow.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -17,9 +16,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hybrids import backends
-from hybrids.scan import HeadSteps, Memory, Values, accumulator, cut, decay_between, full_precision, pad_end
-
-CHUNK = 32
+from hybrids.scan import (
+    CHUNK,
+    HeadSteps,
+    Memory,
+    Values,
+    accumulator,
+    cut,
+    decay_between,
+    exact,
+    full_precision,
+    loop_in_graph,
+    pad_end,
+)
 
 HeadKeys = Float[Tensor, "B L H N"]
 Squares = Float[Tensor, "*rest Q Q"]
@@ -68,7 +77,7 @@ def _chunked(
         return x.reshape(batch, count, span, *x.shape[2:]).transpose(2, 3)
 
     q, k, v, b = (chunked(t) for t in (query, key, value, strength[..., None]))
-    decayed = chunked(log_decay.double()).cumsum(-1)
+    decayed = chunked(exact(log_decay)).cumsum(-1)
     between = decay_between(decayed, value.dtype)
     kept = decayed.to(value.dtype).exp()[..., None]
     to_end = (decayed[..., -1:] - decayed).to(value.dtype).exp()[..., None]
@@ -123,13 +132,11 @@ def _carry_by_loop(memory: Tensor, turn: Tensor, written: Tensor) -> tuple[Tenso
 
 def _carry_by_scan(memory: Tensor, turn: Tensor, written: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the same as `_carry_by_loop` in a graph of any length, which passes no gradient back."""
-    from torch._higher_order_ops.scan import scan  # has no public name in torch 2.13, and no other form fits ONNX
 
     def join(memory: Tensor, chunk: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         return chunk[0] @ memory + chunk[1], memory.clone()
 
-    carry: Callable[..., tuple[Tensor, Tensor]] = scan
-    last, entering = carry(join, memory.detach(), (turn.detach(), written.detach()), dim=1)
+    last, entering = loop_in_graph(join, memory, (turn, written))
     return entering, last
 
 

@@ -14,15 +14,16 @@ and h only.
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from hybrids.convolution import causal_conv, fresh_taps
 from hybrids.mixer import Mixer, State, valid_steps
-from hybrids.scan import accumulator, causal_conv, full_precision
+from hybrids.scan import accumulator, delayed, full_precision
 from hybrids.shapes import Lengths, Token, Tokens
 
 SEQUENTIAL = 64
@@ -145,14 +146,9 @@ def _doubling(decay: Tensor, drive: Tensor, start: Tensor) -> Tensor:
     levels = (length - 1).bit_length() if isinstance(length, int) else LEVELS
     h, kept = drive, decay
     for back in (2**k for k in range(levels)):
-        h = torch.addcmul(h, kept, _delayed(h, back, first=0.0))
-        kept = kept * _delayed(kept, back, first=1.0)
+        h = torch.addcmul(h, kept, delayed(h, back))
+        kept = kept * delayed(kept, back, first=1.0)
     return torch.addcmul(h, kept, start[:, None])
-
-
-def _delayed(x: Tensor, steps: int, first: float) -> Tensor:
-    """Return `x` delayed by `steps`, the number `first` before it."""
-    return F.pad(x, (0, 0, steps, 0), value=first).narrow(1, 0, x.shape[1])
 
 
 class DiagonalMixer(Mixer, ABC):
@@ -169,16 +165,15 @@ class DiagonalMixer(Mixer, ABC):
         kernel: Taps of the short convolution, started as in `nn.Conv1d`; 1 leaves it out.
     """
 
+    no_weight_decay: ClassVar[tuple[str, ...]] = ("project.bias",)
+
     def __init__(self, width: int, inner: int, parts: int, kernel: int) -> None:
         super().__init__()
         self.width, self.inner, self.kernel = width, inner, kernel
-        self.taps = None
-        if kernel > 1:
-            self.taps = nn.Parameter(torch.empty(width, kernel).uniform_(-1, 1) / math.sqrt(kernel))
+        self.taps = nn.Parameter(fresh_taps(width, kernel)) if kernel > 1 else None
         self.project = nn.Linear(width, parts * inner)
         self.out = nn.Linear(inner, width)
         nn.init.zeros_(self.project.bias)
-        self.project.bias._no_weight_decay = True  # type: ignore[attr-defined]
 
     @abstractmethod
     def gates(self, projected: Float[Tensor, "*B E_parts"]) -> tuple[Float[Tensor, "*B E"], Float[Tensor, "*B E"]]:

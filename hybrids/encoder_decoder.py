@@ -8,6 +8,7 @@ encoder, LSTM decoder with attention after the recurrence, Luong et al. 2015, ar
 whole target at once; decoding keeps a state and computes the memory's keys and values once.
 """
 
+import math
 from typing import Annotated, Any, Literal
 
 import torch
@@ -24,7 +25,7 @@ from hybrids.errors import ConfigError
 from hybrids.frontends.series import SeriesConfig, SeriesFrontend
 from hybrids.frontends.tokens import Ids, TokensConfig, TokensFrontend
 from hybrids.layout import Layer
-from hybrids.mixer import Mixer, State
+from hybrids.mixer import State, reads_whole
 from hybrids.shapes import Lengths, Series, Tokens
 
 Logits = Float[Tensor, "B T V"]
@@ -102,9 +103,7 @@ class EncoderDecoder(nn.Module):
                 frontend = SeriesFrontend(config.source, config.width)
         self.frontend = frontend
         self.encoder = Backbone(config.encoder, config.width, config.expansion, config.dropout)
-        for part in self.encoder.modules():
-            if isinstance(part, Mixer):
-                part.needs_state = False  # the whole source is read at once
+        reads_whole(self.encoder)
         self.embedding = TokensFrontend(config.target, config.width)
         self.decoder = Decoder(
             config.decoder, config.width, config.width, config.head_dim, config.expansion, config.dropout
@@ -136,11 +135,13 @@ class EncoderDecoder(nn.Module):
         return torch.zeros_like(counts), *self.decoder.start(memory, counts)
 
     def step(self, last: Int[Tensor, " B"], state: State) -> tuple[Float[Tensor, "B V"], State]:
-        """Return the log-probabilities of the symbol after `last`, and the state after it."""
+        """Return the log-probabilities of the symbol after `last`, and the state after it; pad and bos have none."""
         count, *past = state
         x = self.embedding.embed(last[:, None], count)[:, 0]
         y, after = self.decoder.step(self.dropout(x), tuple(past))
-        return self._score(y).log_softmax(-1), (count + 1, *after)
+        never = torch.tensor([self.config.target.pad, self.config.bos], device=y.device)
+        scores = self._score(y).index_fill(-1, never, -math.inf)
+        return scores.log_softmax(-1), (count + 1, *after)
 
     def generate(
         self,
@@ -151,7 +152,13 @@ class EncoderDecoder(nn.Module):
         penalty: float = 0.0,
         best: int = 1,
     ) -> Hypotheses:
-        """Return the `best` targets of every row; greedy with one beam, else `hybrids.decoding.beam`."""
+        """Return the `best` targets of every row; greedy with one beam, else `hybrids.decoding.beam`.
+
+        Raises:
+            ConfigError: the model is in training mode, where dropout would choose.
+        """
+        if self.training:
+            raise ConfigError("a model in training mode drops out what it writes with. Call eval() first.")
         with torch.no_grad():
             state = self.start(source, lengths)
         bos = torch.full_like(lengths, self.config.bos)

@@ -87,7 +87,7 @@ def _mostly(name: str) -> Pattern:
 
 
 def _experts(depth: int, causal: bool) -> Layers:
-    return (*_attention(1, causal), _layer("moe_rnn")) * max(1, depth // 2)
+    return tuple(_layer("moe_rnn") if i % 2 else _layer("attention", causal=causal) for i in range(max(2, depth)))
 
 
 def _dilated(depth: int, causal: bool) -> Layers:

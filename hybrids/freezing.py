@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from hybrids.backbone import Backbone
+from hybrids.decoder import Decoder
 from hybrids.errors import ConfigError
 
 RECURRENT = ("rnn", "gru", "lstm", "mingru", "minlstm", "bidirectional", "lc_bilstm", "attention_rnn", "moe_rnn")
@@ -36,16 +37,20 @@ class Frozen:
     def __init__(self, model: nn.Module, trainable: set[str]) -> None:
         self.model, self.trainable = model, tuple(sorted(trainable))
         self._before = {name: p.requires_grad for name, p in model.named_parameters()}
+        self._modes = {name: part.training for name, part in model.named_modules()}
         for name, p in model.named_parameters():
             p.requires_grad_(name in trainable)
+            if name not in trainable:
+                p.grad = None  # an optimiser would use up what an earlier backward pass left
         self._hook = model.register_forward_pre_hook(_quieten)
 
     def unfreeze(self) -> None:
-        """Let every weight learn that did before."""
+        """Let every weight learn that did before, and a model in training mode train every part that did before."""
         self._hook.remove()
         for name, p in self.model.named_parameters():
             p.requires_grad_(self._before[name])
-        self.model.train(self.model.training)
+        for name, part in self.model.named_modules():
+            part.training = self.model.training and self._modes[name]
 
     def __enter__(self) -> Self:
         return self
@@ -60,7 +65,7 @@ def freeze_all_but(
     """Freeze everything but the mixers of these kinds and what the caller adds.
 
     Args:
-        model: Holds one `Backbone` or several; its forward pass must be called through `model(...)`.
+        model: Holds one `Backbone` or `Decoder` or several; its forward pass must be called through `model(...)`.
         kinds: Names of mixers, as in a layout.
         norms: Train the norms of the stack as well, those of its frozen layers too.
         also: Attributes of `model` that stay trainable where it has them, such as its head.
@@ -86,11 +91,13 @@ def recurrent_part(model: nn.Module, kinds: Sequence[str] = RECURRENT) -> set[st
     found: set[str] = set()
     present: set[str] = set()
     for path, part in model.named_modules():
-        if isinstance(part, Backbone):
+        if isinstance(part, Backbone | Decoder):
+            inside = "mixer" if isinstance(part, Backbone) else "past.mixer"
             present |= set(part.kinds)
             for i, kind in enumerate(part.kinds):
                 if kind in kinds:
-                    found |= _weights(f"{path}.blocks.{i}.mixer", part.stack()[i].mixer)
+                    name = f"blocks.{i}.{inside}"
+                    found |= _weights(f"{path}.{name}", part.get_submodule(name))
     if not found:
         has = ", ".join(sorted(present)) or "no backbone"
         raise ConfigError(f"no layer of kind {' or '.join(kinds)} to train; the model has {has}. Name one it has.")

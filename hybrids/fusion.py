@@ -26,7 +26,7 @@ from hybrids.cross_attention import CrossAttention, Visible
 from hybrids.errors import ConfigError, ShapeError
 from hybrids.heads.pooled import pool
 from hybrids.layout import Layer
-from hybrids.mixer import Mixer, valid_steps
+from hybrids.mixer import reads_whole, valid_steps
 from hybrids.positions import sinusoidal
 from hybrids.scan import accumulator, head_width
 from hybrids.shapes import Lengths, Series, Tokens
@@ -94,9 +94,7 @@ class StreamEncoder(nn.Module):
         self.project = nn.Linear(config.channels_in, fusion.width)
         self.stand_in = nn.Parameter(torch.randn(fusion.width) * 0.02)
         self.backbone = Backbone(config.layers, fusion.width, fusion.expansion, fusion.dropout)
-        for part in self.backbone.modules():
-            if isinstance(part, Mixer):
-                part.needs_state = False  # whole streams are read at once
+        reads_whole(self.backbone)
 
     def forward(self, x: Series, lengths: Lengths, present: Bool[Tensor, " B"], times: Times | None) -> Encoded:
         """Encode the rows that are present, and the stand-in for the others.

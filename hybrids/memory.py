@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from hybrids.cache import block_of
 from hybrids.errors import ShapeError
 
 WORTH_A_LOOK = 256 * 2**20
@@ -93,26 +94,68 @@ def attention_bytes(
     return linear + masks + scores
 
 
+def window_bytes(
+    rows: int,
+    heads: int,
+    width: int,
+    queries: int,
+    slots: int,
+    window: int,
+    mask_rows: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> int:
+    """Return about how many bytes `window_attention` takes: its first queries, and blocks that see one window each.
+
+    Args:
+        rows: B.
+        heads: H.
+        width: H * d.
+        queries: Steps that look.
+        slots: Steps of the cache before them.
+        window: Most steps a query sees.
+        mask_rows: Masks that the first queries need: 0, 1 for all rows, or B.
+        dtype: Of the numbers.
+        device: Where.
+    """
+    block, reach = block_of(window), window - 1
+    first = min(queries, reach + block)
+    blocks = rows * -(-(queries - first) // block)
+    begin = attention_bytes(rows, heads, width, first, first + slots, mask_rows, dtype, device)
+    return begin + attention_bytes(blocks, heads, width, block, block + reach, min(blocks, 1), dtype, device)
+
+
 def check_attention_fits(
-    rows: int, heads: int, width: int, queries: int, keys: int, mask_rows: int, dtype: torch.dtype, device: torch.device
+    rows: int,
+    heads: int,
+    width: int,
+    queries: int,
+    keys: int,
+    mask_rows: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    window: int | None = None,
 ) -> None:
-    """Raise `ShapeError` if attention cannot fit into what is free; arguments as in `attention_bytes`.
+    """Raise `ShapeError` if attention cannot fit into what is free; arguments as in `attention_bytes`, and the window.
 
     Small work passes unseen, and so does everything under `torch.compile` and `torch.export`.
     """
-    if torch.compiler.is_compiling() or rows * heads * queries * keys * dtype.itemsize < WORTH_A_LOOK:
+    seen = keys if window is None else min(keys, window + block_of(window))
+    if torch.compiler.is_compiling() or rows * heads * queries * seen * dtype.itemsize < WORTH_A_LOOK:
         return
     free = available_bytes(device)
     if free is None:
         return
 
     def needed(steps: int) -> int:
+        if window is not None:
+            return window_bytes(rows, heads, width, steps, keys - queries, window, mask_rows, dtype, device)
         return attention_bytes(rows, heads, width, steps, steps + keys - queries, mask_rows, dtype, device)
 
     if needed(queries) > free:
         fits = bisect_right(range(queries), free, key=needed) - 1
+        cure = "set window=... or use a linear family" if window is None else "use a smaller window or fewer rows"
         raise ShapeError(
             f"attention over {queries} steps needs {needed(queries) / GIB:.1f} GiB for {rows} rows, "
-            f"{free / GIB:.1f} GiB is free. Cap the length at {max(fits, 0)} (MEM1), or set window=... "
-            f"or use a linear family."
+            f"{free / GIB:.1f} GiB is free. Cap the length at {max(fits, 0)} (MEM1), or {cure}."
         )

@@ -38,13 +38,13 @@ class Mixer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tokens, state: State | None = None, lengths: Lengths | None = None) -> tuple[Tokens, State]:
-        """Mix a chunk of any length, continuing from `state`.
+        """Mix a chunk of one step or more, continuing from `state`.
 
         Args:
             x: Tokens.
             state: What `forward` or `step` returned for the steps before; None is the start.
-            lengths: Valid steps of each row; the rest is right padding and changes no valid output
-                and no state. None: every step is valid.
+            lengths: Valid steps of each row, at most L; the rest is right padding and changes no valid output
+                and no state, whatever finite numbers it holds. None: every step is valid.
         """
 
     @abstractmethod
@@ -67,11 +67,15 @@ class Mixer(nn.Module, ABC):
         """
 
     def check_width(self, x: Tensor) -> None:
-        """Raise `ShapeError` unless the last axis of `x` is the model width."""
+        """Raise `ShapeError` unless the last axis of `x` is the model width and there is a row and a step."""
         if x.shape[-1] != self.width:
             raise ShapeError(
                 f"{type(self).__name__} mixes width {self.width}, got {tuple(x.shape)}. "
                 f"Project the input to width {self.width} first."
+            )
+        if 0 in x.shape:
+            raise ShapeError(
+                f"{type(self).__name__} mixes 1 row and 1 step at least, got {tuple(x.shape)}. Leave out empty chunks."
             )
 
 
@@ -87,7 +91,7 @@ class DelayedMixer(Mixer, ABC):
 
     @abstractmethod
     def stream(self, x: Tokens, state: State | None = None) -> tuple[Tokens, State]:
-        """Take in a chunk of any length and return the outputs that are now certain, in order, maybe none."""
+        """Take in a chunk of one step or more and return the outputs that are now certain, in order, maybe none."""
 
     @abstractmethod
     def finish(self, state: State) -> Tokens:
@@ -105,6 +109,13 @@ class MixerConfig(BaseModel, ABC):
     @abstractmethod
     def build(self, width: int) -> Mixer:
         """Return a fresh mixer for model width `width`."""
+
+
+def reads_whole(module: nn.Module) -> None:
+    """Tell every mixer in `module` that it is given whole sequences, so that nobody uses the state it returns."""
+    for part in module.modules():
+        if isinstance(part, Mixer):
+            part.needs_state = False
 
 
 def valid_steps(x: Tokens, lengths: Lengths) -> Tensor:

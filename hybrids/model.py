@@ -16,7 +16,7 @@ from hybrids.frontends.series import SeriesConfig, SeriesFrontend
 from hybrids.heads.forecast import ForecastConfig, ForecastHead, last_window, scale_of
 from hybrids.heads.pooled import ClassifyConfig, ClassifyHead, RegressConfig, RegressHead
 from hybrids.layout import Layer
-from hybrids.mixer import Mixer
+from hybrids.mixer import reads_whole
 from hybrids.shapes import Lengths, Series
 
 Head = Annotated[ClassifyConfig | RegressConfig | ForecastConfig, Field(discriminator="kind")]
@@ -65,9 +65,7 @@ class SequenceModel(nn.Module):
             case ForecastConfig():
                 tokens = -(-config.head.look_back // config.frontend.patch)
                 self.head = ForecastHead(config.head, config.width, tokens, config.dropout)
-        for part in self.modules():
-            if isinstance(part, Mixer):
-                part.needs_state = False  # the whole sequence is read at once
+        reads_whole(self)
 
     def forward(self, x: Series, lengths: Lengths) -> Tensor:
         """Return the answer; see the class."""

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from hybrids.errors import ConfigError
 from hybrids.scan import accumulator, full_precision
 from hybrids.shapes import Tokens
 
@@ -44,10 +45,15 @@ class Router(nn.Module):
         width: D, channels of a token.
         experts: E.
         active: k, experts a token gets.
+
+    Raises:
+        ConfigError: k is not in 1 to E.
     """
 
     def __init__(self, width: int, experts: int, active: int) -> None:
         super().__init__()
+        if not 1 <= active <= experts:
+            raise ConfigError(f"a token cannot get {active} of {experts} experts. Set active to 1 to {experts}.")
         self.experts, self.active = experts, active
         self.logits = nn.Linear(width, experts, bias=False)
         self.losses: tuple[Tensor, Tensor] | None = None

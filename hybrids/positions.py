@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 from hybrids.errors import ShapeError
 from hybrids.scan import accumulator
-from hybrids.shapes import Tokens
+from hybrids.shapes import Heads, Tokens
 
-Heads = Float[Tensor, "B L H d"]
 Positions = Int[Tensor, "b L"]
 """Steps since the start of the sequence; b is B, or 1 where all rows agree."""
 Turns = Float[Tensor, "b L 1 d"]

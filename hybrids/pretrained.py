@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
 from hybrids import bert
@@ -164,10 +164,20 @@ def _opened(source: Path | nn.Module) -> tuple[nn.Module, str, tuple[str, ...]]:
     folder = source if (source / "config.json").is_file() else source / "model"
     if not (folder / "config.json").is_file():
         raise ConfigError(f"{source} holds no config.json. Pass a model folder, a run or a Hugging Face encoder.")
-    if "model_type" in json.loads((folder / "config.json").read_text(encoding="utf-8")):
-        encoder, unread = bert.read(folder)
-        return encoder, str(folder), unread
-    return load(folder), str(folder), ()
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if "model_type" in settings:
+            encoder, unread = bert.read(folder)
+            return encoder, str(folder), unread
+        return load(folder), str(folder), ()
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{folder / 'config.json'} is not JSON ({error}). Save the model again.") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"]) or "it"
+        raise ConfigError(
+            f"{folder} holds no sequence model of ours: {place}: {fault['msg']}. Pass a network's folder."
+        ) from error
 
 
 def _pairs(theirs: Backbone, ours: Backbone, layers: Mapping[int, int] | None) -> dict[int, int]:

@@ -9,6 +9,9 @@ place. Backward, the derivatives of the elementwise parts are taken for a block 
 product and one to three elementwise calls a step, and the weight gradients are one product a block. Autograd, which
 `nn.RNN` and `nn.GRU` use on CPU, makes and walks a graph of some ten to twenty nodes a step instead. `tanh_step` and
 `gated_step`, called in a loop, are the slow references. There is no second derivative: asking for one raises.
+
+Whichever way, a recurrence runs in the precision of its weights, but never in less than float32 and never under
+autocast: rounding the state to 8 bits at every step adds up. Inputs are cast to that precision.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +23,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from hybrids.scan import accumulator, full_precision, last_valid
+from hybrids.mixer import State
+from hybrids.scan import accumulator, full_precision, last_valid, loop_in_graph
 from hybrids.shapes import Lengths, Token, Tokens
 
 FEW_STEPS = 8
@@ -41,8 +45,14 @@ BLOCK_STEPS, BLOCK_ROWS = 64, 1024
 
 Steps = Float[Tensor, "L B D"]
 Weights = Sequence[Tensor]
-"""W (G D, D), U (G D, D), b (G D), c (G D), as in `nn.RNN` (G = 1) and `nn.GRU` (G = 3, in the order r, z, n)."""
+"""W (G D, C), U (G D, D), b (G D), c (G D), as in `nn.RNN` (G = 1), `nn.GRU` (3: r, z, n) and `nn.LSTM` (4)."""
 Recurrence = Callable[[Tokens, Token, Weights], Tokens]
+KERNELS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
+    "RNN_TANH": torch.rnn_tanh,
+    "GRU": torch.gru,
+    "LSTM": torch.lstm,
+}
+"""What `nn.RNNBase` calls, by its mode; unlike it they take weights that are not its own."""
 
 
 def run(
@@ -54,17 +64,38 @@ def run(
         native: `nn.RNN` or `nn.GRU`, which holds the weights; cuDNN on an accelerator.
         by_hand: The same recurrence with its own backward pass.
         x: Tokens.
-        start: h_0, at least float32.
+        start: h_0.
         lengths: Valid steps of each row.
+
+    Returns:
+        Every h_t in the precision of `x`, and the last ones in that of the weights, float32 at least.
     """
     weights = native.all_weights[0]
     training = x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling()
-    if training and x.shape[1] >= FEW_STEPS:
+    if native.mode == "RNN_TANH" and torch.compiler.is_exporting():
+        h = _tanh_in_graph(x, start, weights)
+    elif training and x.shape[1] >= FEW_STEPS:
         h = by_hand(x, start, weights)
     else:
-        h, _ = native(x, start[None].to(weights[0].dtype))
-    last = h[:, -1] if lengths is None else last_valid(h, start, lengths)
-    return h.to(x.dtype), last.to(start.dtype)
+        h, _ = run_native(native, x, (start,))
+    last = h[:, -1].clone() if lengths is None else last_valid(h, start, lengths)  # a view would keep every h_t alive
+    return h.to(x.dtype), last
+
+
+def run_native(native: nn.RNNBase, x: Tokens, start: State) -> tuple[Tokens, State]:
+    """Return every output and the state after the last step, by PyTorch's kernel, in float32 at least."""
+    weights = native.all_weights[0]
+    dtype = accumulator(weights[0].dtype)
+    x, start = x.to(dtype), tuple(s[None].to(dtype) for s in start)
+    h = start if native.mode == "LSTM" else start[0]
+    with full_precision(x.device):
+        if weights[0].dtype == dtype:
+            y, end = native(x, h)
+            last = end if native.mode == "LSTM" else (end,)
+        else:
+            kernel, settings = KERNELS[native.mode], (True, 1, 0.0, native.training, False, True)
+            y, *last = kernel(x, h, [weight.to(dtype) for weight in weights], *settings)
+    return y, tuple(s[0] for s in last)
 
 
 def init_gates(native: nn.RNNBase) -> Weights:
@@ -93,19 +124,43 @@ def chrono_bias(bias: Float[Tensor, " D"], longest_memory: int) -> Float[Tensor,
     return torch.empty_like(bias).uniform_(1, longest_memory - 1).log_()
 
 
+def _tanh_in_graph(x: Tokens, start: Token, weights: Weights) -> Tokens:
+    """Return every h_t of the tanh recurrence; exporters unroll `nn.RNN`, which fixes the length."""
+    dtype = accumulator(weights[0].dtype)
+    x, start, w, u, b, c = (t.to(dtype).detach() for t in (x, start, *weights))
+
+    def join(h: Token, drive: Token) -> tuple[Token, Token]:
+        h = torch.tanh(drive + F.linear(h, u))
+        return h, h.clone()
+
+    return loop_in_graph(join, start, F.linear(x, w, b + c))[1]
+
+
 def tanh_step(x_t: Token, h: Token, weights: Weights) -> Token:
-    """Return h_t of the tanh recurrence."""
-    w, u, b, c = weights
-    return torch.tanh(F.linear(x_t, w, b) + F.linear(h.to(x_t.dtype), u, c))
+    """Return h_t of the tanh recurrence, at least in float32."""
+    dtype = accumulator(weights[0].dtype)
+    with full_precision(x_t.device):
+        x_t, h, w, u, b, c = (t.to(dtype) for t in (x_t, h, *weights))
+        return torch.tanh(F.linear(x_t, w, b) + F.linear(h, u, c))
 
 
 def gated_step(x_t: Token, h: Token, weights: Weights) -> Token:
-    """Return h_t of the gated recurrence."""
-    w, u, b, c = weights
-    x_r, x_z, x_n = F.linear(x_t, w, b).chunk(3, -1)
-    h_r, h_z, h_n = F.linear(h.to(x_t.dtype), u, c).chunk(3, -1)
-    n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
-    return n + torch.sigmoid(x_z + h_z) * (h - n)
+    """Return h_t of the gated recurrence, at least in float32."""
+    dtype = accumulator(weights[0].dtype)
+    with full_precision(x_t.device):
+        x_t, h, w, u, b, c = (t.to(dtype) for t in (x_t, h, *weights))
+        x_r, x_z, x_n = F.linear(x_t, w, b).chunk(3, -1)
+        h_r, h_z, h_n = F.linear(h, u, c).chunk(3, -1)
+        n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
+        return n + torch.sigmoid(x_z + h_z) * (h - n)
+
+
+def lstm_step(x_t: Token, state: State, weights: Weights) -> State:
+    """Return h_t and the cell of a long short-term memory, at least in float32."""
+    dtype = accumulator(weights[0].dtype)
+    with full_precision(x_t.device):
+        x_t, h, cell, *weights = (t.to(dtype) for t in (x_t, *state, *weights))
+        return torch.lstm_cell(x_t, (h, cell), *weights)
 
 
 def tanh_recurrence(x: Tokens, start: Token, weights: Weights) -> Tokens:
@@ -119,7 +174,7 @@ def gated_recurrence(x: Tokens, start: Token, weights: Weights) -> Tokens:
 
 
 def _through_time(kind: type["_Tanh | _Gated"], x: Tokens, start: Token, weights: Weights) -> Tokens:
-    dtype = accumulator(x.dtype)
+    dtype = accumulator(weights[0].dtype)
     with full_precision(x.device):
         steps = x.to(dtype).transpose(0, 1).contiguous()
         h: Steps = kind.apply(steps, start.to(dtype), *(weight.to(dtype) for weight in weights))  # type: ignore[no-untyped-call]
@@ -222,7 +277,7 @@ class _Gated(torch.autograd.Function):
 
 def _blocks(batch: int, *parts: Steps) -> list[tuple[Steps, ...]]:
     """Return all parts cut into blocks of steps that stay in the cache between the loop and the products around it."""
-    size = max(1, min(BLOCK_STEPS, BLOCK_ROWS // batch))
+    size = max(1, min(BLOCK_STEPS, BLOCK_ROWS // max(1, batch)))
     return list(zip(*(torch.split(part, size) for part in parts), strict=True))
 
 

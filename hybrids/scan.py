@@ -1,4 +1,4 @@
-"""What runs along time with a carried state: the decayed linear recurrence, the causal convolution, ragged rows.
+"""What runs along time with a carried state: the decayed linear recurrence, and what recurrences share.
 
 The recurrence of gated linear attention and state space duality, per head, with a scalar decay a_t = exp(log_decay_t):
 
@@ -9,6 +9,7 @@ chunks at once, and a loop that carries S only. `decayed_attention_reference` is
 """
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from hybrids import backends
 from hybrids.errors import ConfigError
@@ -23,8 +25,7 @@ from hybrids.shapes import Lengths, Token, Tokens
 
 CHUNK = 32
 TINY = 1e-12  # the square of the shortest vector that unit_norm makes 1 long
-SHIFTED_TAPS = 8
-"""Up to this many taps, shifted multiply-adds are faster than a depthwise convolution on CPU."""
+SLOWEST_DT, FASTEST_DT = 1e-3, 1e-1
 
 Keys = Float[Tensor, "B L G N"]
 Values = Float[Tensor, "B L H P"]
@@ -35,6 +36,11 @@ Memory = Float[Tensor, "B H N P"]
 def accumulator(dtype: torch.dtype) -> torch.dtype:
     """Return the precision for states, decays and angles: `dtype`, but never less than float32."""
     return torch.promote_types(dtype, torch.float32)
+
+
+def exact(x: Tensor) -> Tensor:
+    """Return `x` in float64, or as it is on a device that has none (MPS)."""
+    return x if x.device.type == "mps" else x.double()
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
@@ -87,11 +93,16 @@ def pad_end(x: Tensor, steps: int) -> Tensor:
     return x
 
 
+def delayed(x: Float[Tensor, "B L *rest"], steps: int, first: float = 0.0) -> Float[Tensor, "B L *rest"]:
+    """Return `x` delayed by `steps` along axis 1, the number `first` before it."""
+    return F.pad(x, (*(0, 0) * (x.ndim - 2), steps, 0), value=first).narrow(1, 0, x.shape[1])
+
+
 def decay_between(since_start: Float[Tensor, "*rest L"], dtype: torch.dtype) -> Float[Tensor, "*rest L L"]:
     """Return exp(c_i - c_j) for i >= j, else 0, given the sums c of log decays up to each step.
 
-    Two sums may be large and their difference small. So c comes in float64 and is taken apart into float32 and what
-    that leaves over: as exact as float64, without float64 squares.
+    Two sums may be large and their difference small. So c comes in float64, where the device has it, and is taken
+    apart into float32 and what that leaves over: as exact as float64, without float64 squares.
     """
     length = since_start.shape[-1]
     later = torch.full((length, length), -math.inf, dtype=dtype, device=since_start.device).triu(1)
@@ -114,7 +125,7 @@ def _chunked(
     query, key, value, log_decay = (pad_end(t, count * span - length) for t in (query, key, value, log_decay))
     q, k = (t.reshape(batch, count, span, groups, size).transpose(2, 3) for t in (query, key))
     v = value.reshape(batch, count, span, groups, shared, depth).permute(0, 1, 3, 4, 2, 5)
-    log_decay = log_decay.double().reshape(batch, count, span, groups, shared).permute(0, 1, 3, 4, 2)
+    log_decay = exact(log_decay).reshape(batch, count, span, groups, shared).permute(0, 1, 3, 4, 2)
     decayed = log_decay.cumsum(-1)
     y = ((q @ k.mT)[:, :, :, None] * decay_between(decayed, value.dtype)) @ v
 
@@ -153,6 +164,24 @@ def _carry_by_product(memory: Tensor, written: Tensor, decayed: Tensor) -> tuple
     return entering[:, :-1], entering[:, -1]
 
 
+def loop_in_graph(
+    join: Callable[[Tensor, Any], tuple[Tensor, Tensor]], start: Tensor, steps: Any
+) -> tuple[Tensor, Tensor]:
+    """Return the last state and every output of a loop along axis 1, in an exported graph whose length stays free.
+
+    No gradient passes back.
+
+    Args:
+        join: From a state and one step to the next state and the output.
+        start: The state before the first step.
+        steps: A tensor, or tensors in a tuple, with time along axis 1.
+    """
+    from torch._higher_order_ops.scan import scan  # has no public name in torch 2.13, and no other form fits ONNX
+
+    loop: Callable[..., tuple[Tensor, Tensor]] = scan
+    return loop(join, start.detach(), tree_map(Tensor.detach, steps), dim=1)
+
+
 def decayed_step(
     query: Float[Tensor, "B G N"],
     key: Float[Tensor, "B G N"],
@@ -181,67 +210,6 @@ def decayed_attention_reference(
     return torch.stack(steps, dim=1), memory
 
 
-def causal_conv(
-    x: Tokens, taps: Float[Tensor, "D K"], tail: Tokens, lengths: Lengths | None = None, dilation: int = 1
-) -> tuple[Tokens, Tokens]:
-    """Convolve every channel with its own taps, looking back only; return outputs and the next tail.
-
-    Args:
-        x: Inputs of this chunk.
-        taps: Weights; the last one meets the present step.
-        tail: The (K - 1) * dilation inputs before `x`; zeros at the start.
-        lengths: Valid steps of each row; the next tail holds the last valid inputs.
-        dilation: Steps between two taps.
-    """
-    length, reach, dtype = x.shape[1], tail.shape[1], torch.promote_types(x.dtype, taps.dtype)
-    seen = torch.cat([tail.to(dtype), x.to(dtype)], 1)
-    if taps.shape[1] <= SHIFTED_TAPS:
-        y: Tensor = _ShiftedTaps.apply(seen, taps.to(dtype), dilation)  # type: ignore[no-untyped-call]
-    else:
-        y = F.conv1d(seen.mT, taps.to(dtype)[:, None], dilation=dilation, groups=taps.shape[0]).mT
-    if lengths is None:
-        return y, seen[:, length:].to(tail.dtype)
-    rows = lengths[:, None] + torch.arange(reach, device=x.device)
-    return y, seen.gather(1, rows[..., None].expand(-1, -1, x.shape[2])).to(tail.dtype)
-
-
-class _ShiftedTaps(torch.autograd.Function):
-    """`shifted_sum` whose backward pass is another one, instead of a padded gradient for each tap."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(seen: Tensor, taps: Tensor, dilation: int) -> Tensor:
-        return shifted_sum(seen, taps, dilation)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
-        seen, taps, ctx.dilation = inputs
-        ctx.save_for_backward(seen, taps)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, None]:
-        seen, taps = ctx.saved_tensors
-        reach = seen.shape[1] - dy.shape[1]
-        d_seen = shifted_sum(F.pad(dy, (0, 0, reach, reach)), taps.flip(1), ctx.dilation)
-        return d_seen, torch.stack([(dy * met).sum((0, 1)) for met in shifted(seen, taps, ctx.dilation)], 1), None
-
-
-def shifted(seen: Tokens, taps: Float[Tensor, "D K"], dilation: int) -> list[Tokens]:
-    """Return what each tap meets: views of `seen`, `dilation` steps apart."""
-    length = seen.shape[1] - (taps.shape[1] - 1) * dilation
-    return [seen[:, i * dilation : i * dilation + length] for i in range(taps.shape[1])]
-
-
-def shifted_sum(seen: Tokens, taps: Float[Tensor, "D K"], dilation: int) -> Tokens:
-    """Return the sum of what each tap meets, times the tap."""
-    first, *others = shifted(seen, taps, dilation)
-    y = first * taps[:, 0]
-    for i, met in enumerate(others, start=1):
-        y = torch.addcmul(y, met, taps[:, i])
-    return y
-
-
 def flip_valid(x: Tokens, lengths: Lengths | None) -> Tokens:
     """Reverse each row within its own length and leave the padding in place; twice is the identity."""
     if lengths is None:
@@ -261,6 +229,16 @@ def unit_norm(x: Tensor) -> Tensor:
     """Scale the last axis to norm 1, in float32 at least; zeros stay zeros."""
     x = x.to(accumulator(x.dtype))
     return x * x.square().sum(-1, keepdim=True).clamp(min=TINY).rsqrt()  # onnxscript drops + 1e-12 as if it were 0
+
+
+def log_step_sizes(count: int) -> Float[Tensor, " count"]:
+    """Return logarithms of random step sizes dt, log-uniform in 0.001 to 0.1 (Gu & Dao 2023, arXiv:2312.00752)."""
+    return torch.empty(count).uniform_(math.log(SLOWEST_DT), math.log(FASTEST_DT))
+
+
+def step_size_bias(count: int) -> Float[Tensor, " count"]:
+    """Return random biases b for which softplus(b) is such a step size."""
+    return torch.log(torch.expm1(log_step_sizes(count).exp()))
 
 
 def head_width(width: int, wanted: int, multiple: int = 1) -> int:

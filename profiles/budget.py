@@ -43,7 +43,7 @@ class Budget(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
     max_latency_ms: float | None = Field(default=None, gt=0)
-    """Of one answer for a batch; of one step where `streaming`."""
+    """Of one answer for a batch, which reads the whole series."""
     latency_stat: LatencyStat = "p95"
     """Which percentile of the latency must keep the limit."""
     batch_size: int = Field(default=1, ge=1)

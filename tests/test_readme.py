@@ -62,6 +62,17 @@ def test_the_readme_has_a_quick_start():
     assert len([command for _, text in blocks("console") for command, _ in steps(text)]) >= 5
 
 
+def test_the_readme_lists_the_families_and_the_layers_that_there_are():
+    from hybrids import mixers
+    from hybrids.families import FAMILIES
+
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| ([^|]+?)(?: \(needs [^|]+\))? \| [^|]*\| [^|]*\|$", README, re.M))
+    assert rows == {name: row.words for name, row in FAMILIES.items()}
+    table = README.split("| layer in a layout |")[1].split("\n\n")[0]
+    first_cells = " ".join(line.split("|")[1] for line in table.splitlines()[2:])
+    assert set(re.findall(r"`([a-z0-9_]+)`", first_cells)) == set(mixers.names())
+
+
 def test_every_command_in_the_readme_is_one_the_command_line_has(verbs):
     for verb, *words in spoken():
         assert verb in verbs, f"advisor {verb}"

@@ -138,6 +138,16 @@ def state_and_why(one: Ranked) -> tuple[str, str]:
     return state, f". {reason}" if reason else ""
 
 
+def apart(ranked: Sequence[Ranked]) -> tuple[list[Ranked], list[str]]:
+    """Return the families with something to show, and one sentence a reason for those that were not tried."""
+    shown = [one for one in ranked if one.state != "not tried"]
+    reasons: dict[str, list[str]] = {}
+    for one in ranked:
+        if one.state == "not tried":
+            reasons.setdefault(one.reason, []).append(one.family)
+    return shown, [f"Not tried: {', '.join(names)}. Reason: {reason}." for reason, names in reasons.items()]
+
+
 def next_commands(rec: Recommendation, run: Path) -> tuple[str, ...]:
     """Return the commands that use the result, ready to paste."""
     folder, data = shlex.quote(str(run)), shlex.quote(rec.request.data)

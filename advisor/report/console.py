@@ -1,5 +1,6 @@
 """The recommendation in the terminal, or in a pipe."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
@@ -8,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from advisor.records import Ranked, Recommendation
-from advisor.report import ABSENT, answer, next_commands, number, remarks, state_and_why
+from advisor.report import ABSENT, answer, apart, next_commands, number, remarks, state_and_why
 
 STYLES = {"recommended": "bold green", "tied": "bold", "infeasible": "red", "failed": "red", "not tried": "dim"}
 
@@ -22,7 +23,11 @@ def print_recommendation(rec: Recommendation, console: Console, run: Path) -> No
         run: The run folder, for the commands.
     """
     ranked = (*rec.ranking, *(b for b in rec.baselines if b.family not in {one.family for one in rec.ranking}))
-    console.print(_ranking(rec, ranked))
+    shown, untried = apart(ranked)
+    console.print(_ranking(rec, shown))
+    _line(console, Text(f"{rec.quality.metric}: on {rec.quality.split}, with its 95 % interval", style="dim"))
+    for words in untried:
+        _line(console, Text(words, style="dim"))
     if any(one.baseline for one in ranked):
         _line(console, Text("* baseline", style="dim"))
     _line(console, Text.assemble("Use ", (rec.family, "bold green"), f": {answer(rec)}"))
@@ -35,11 +40,11 @@ def print_recommendation(rec: Recommendation, console: Console, run: Path) -> No
         console.print(Text(f"  {command}"), soft_wrap=True)
 
 
-def _ranking(rec: Recommendation, ranked: tuple[Ranked, ...]) -> Table:
+def _ranking(rec: Recommendation, ranked: Sequence[Ranked]) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True)
     longest = max((len(_name(one)) for one in ranked), default=0)
     table.add_column("Family", min_width=min(longest, 24), overflow="fold")
-    table.add_column(Text(f"{rec.quality.metric}, {rec.quality.split}\n(interval)"), no_wrap=True)
+    table.add_column(Text(rec.quality.metric), no_wrap=True)
     for head in (f"{rec.latency_stat}\nms", "memory\nMiB", "size\nMiB", "training\ns"):
         table.add_column(Text(head), justify="right", no_wrap=True)
     table.add_column("Why", ratio=1, overflow="fold")
@@ -47,8 +52,6 @@ def _ranking(rec: Recommendation, ranked: tuple[Ranked, ...]) -> Table:
         numbers = (one.latency_ms, one.memory_mib, one.size_mib, one.train_s)
         cells = (_name(one), _interval(one), *(number(n) for n in numbers), "".join(state_and_why(one)))
         table.add_row(*(Text(cell) for cell in cells), style=STYLES.get(one.state, ""))
-        if one is rec.ranking[-1]:
-            table.add_section()
     return table
 
 

@@ -14,6 +14,7 @@ from advisor.report import (
     ABSENT,
     Records,
     answer,
+    apart,
     clean,
     duration,
     interval,
@@ -123,10 +124,12 @@ def _ranked(r: Records, ranked: Sequence[Ranked], source: str) -> str:
 def _ranking(r: Records) -> str:
     better = "higher" if r.rec.quality.higher_is_better else "lower"
     split, metric = clean(r.rec.quality.split), clean(r.rec.quality.metric)
+    shown, untried = apart(r.rec.ranking)
+    rest = "".join(f'<p class="soft">{clean(words)}</p>' for words in untried)
     return (
         f'<p class="soft">{metric} on {split}: data that no choice has seen; on validation: the data that chose. '
         f"{better.capitalize()} is better. {ABSENT} means not measured.</p>"
-        f"{_ranked(r, r.rec.ranking, 'recommendation.json')}"
+        f"{_ranked(r, shown, 'recommendation.json')}{rest}"
     )
 
 

@@ -81,6 +81,7 @@ class Search:
         admitted: dict[str, Gated] = {}
         worst: list[tuple[float, str, str]] = []
         done = {t.family for t in self.outcome.trials if not t.baseline}
+        started = {t.family for t in self.outcome.trials if t.state == "complete"}
         room = self._starters()
         for family in in_turns(self.families):
             row = FAMILIES[family]
@@ -90,15 +91,18 @@ class Search:
             if self.budget.streaming and not row.streams:
                 self.outcome.infeasible[family] = "it wants the whole sequence, or a past that grows (STR1)"
                 continue
-            if len(admitted) >= room:
-                self.outcome.not_tried[family] = self._no_room(room)
-                continue
+            if family not in started:
+                if room < 1:
+                    self.outcome.not_tried[family] = self._no_room()
+                    continue
+                room -= 1
             tried = admit_or_shrink(family, self.plan, self.budget, self.device)
             for one in tried:
                 if one.misses and family not in done:
                     self.ledger.record(one, "infeasible", reason=str(one.misses[0]))
             last = tried[-1]
             if last.misses:
+                room += family not in started
                 self.outcome.infeasible[family] = f"even its smallest: {last.misses[0]}"
                 worst.append((last.excess, family, str(last.misses[0])))
             else:
@@ -114,10 +118,10 @@ class Search:
         least_s = max(LEAST_SHARE_S, min(START_SHARE_S, START_SHARE * (self.clock.limit_s or 0.0)))
         return int(self.clock.lasts("start") / least_s) * self.workers
 
-    def _no_room(self, room: int) -> str:
+    def _no_room(self) -> str:
         if self.most_trials is not None:
             return f"the {self.most_trials} trials were used up"
-        return f"no time was left to train it: {room} families start, the advised ones of each kind first"
+        return "no time was left to train it; the advised families of each kind start first"
 
     # -- phases --------------------------------------------------------------------------------------------------
 
@@ -161,6 +165,7 @@ class Search:
             misses = self.budget.misses(cost)
             if misses:
                 self.outcome.infeasible[name] = str(misses[0])
+                self.outcome.nearest = self.outcome.nearest or (name, str(misses[0]))
                 self.ledger.record_baseline(name, "infeasible", result, cost, str(misses[0]))
                 continue
             self.ledger.record_baseline(name, "complete", result, cost, "")
@@ -179,7 +184,7 @@ class Search:
         else:
             fit = int(left / LEAST_SHARE_S) * self.workers
         for family in order[fit:]:
-            self.outcome.not_tried[family] = self._no_room(fit)
+            self.outcome.not_tried[family] = self._no_room()
         order = order[:fit]
         if not order:
             return

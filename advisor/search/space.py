@@ -122,7 +122,7 @@ def training(knobs: Knobs, plan: Plan, units: int, seconds: float | None, max_st
 def smaller(knobs: Knobs) -> Knobs | None:
     """Return the next smaller candidate for the cost gate, or None at the floor of the space."""
     if knobs.width > 8:
-        return knobs.model_copy(update={"width": max(8, knobs.width // 2)})
+        return knobs.model_copy(update={"width": max(8, knobs.width // 16 * 8)})
     if knobs.depth > 1:
         return knobs.model_copy(update={"depth": 1})
     return None

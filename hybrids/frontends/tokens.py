@@ -23,7 +23,7 @@ class TokensConfig(BaseModel):
     vocabulary: Annotated[int, Field(ge=2)]
     """Number of symbols, ids 0 to vocabulary - 1, the special ones included."""
     pad: Annotated[int, Field(ge=0)] = 0
-    """The id that fills up short rows; its embedding is 0 and stays 0."""
+    """The id that fills up short rows; padded tokens are 0, whatever its embedding becomes."""
     positions: Literal["none", "sinusoidal", "learned"] = "sinusoidal"
     """none: for mixers that know the order themselves. learned: up to `max_positions` tokens and no further."""
     max_positions: Annotated[int, Field(ge=1)] = 512

@@ -13,13 +13,13 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from hybrids.cache import Heads, Mask, attend, every_slot_filled, grow, joined, past_attention, slide, window_attention
+from hybrids.cache import Mask, attend, every_slot_filled, grow, joined, past_attention, slide, window_attention
 from hybrids.errors import ConfigError, ShapeError
 from hybrids.memory import check_attention_fits
 from hybrids.mixer import Mixer, MixerConfig, State, Tune, valid_steps
 from hybrids.positions import LearnedPositions, rotate, sinusoidal
 from hybrids.scan import accumulator, head_width
-from hybrids.shapes import Lengths, Token, Tokens
+from hybrids.shapes import Heads, Lengths, Token, Tokens
 
 PositionKind = Literal["rotary", "sinusoidal", "learned", "none"]
 
@@ -95,7 +95,7 @@ class Attention(Mixer):
         if self.causal:
             y, state = self._look_back(q, k, v, state, lengths)
             return self.out(y), state
-        self._check_length(q, x.shape[1], mask_rows=0)
+        self._check_length(q, slots=0, mask_rows=0)
         return self.out(attend(q, k, v, _valid_keys(x, lengths))), ()
 
     def _project(self, x: Tokens, state: State | None, lengths: Lengths | None) -> tuple[Heads, Heads, Heads]:
@@ -122,29 +122,32 @@ class Attention(Mixer):
         after = count + (length if lengths is None else lengths)
         kept = lengths if self.needs_state else None
         if self.window is not None:
-            self._check_length(q, length, mask_rows=0)
+            fresh_masks = int(length > self.window)
+            self._check_length(q, slots if state else 0, mask_rows=q.shape[0] if state else fresh_masks)
             caches = slide(old_k, k, kept), slide(old_v, v, kept)
             if state is None:
                 return window_attention(q, k, v, window=self.window), (*caches, after)
             k, v = joined(old_k, k), joined(old_v, v)
             return window_attention(q, k, v, count.clamp(max=slots), window=self.window), (*caches, after)
         even = every_slot_filled(old_k, count)
-        self._check_length(q, slots + length, mask_rows=min(slots, 1) if even else q.shape[0])
+        self._check_length(q, slots, mask_rows=min(slots, 1) if even else q.shape[0])
         k, v = joined(old_k, k), joined(old_v, v)
         caches = grow(k, count, even, length, kept), grow(v, count, even, length, kept)
         return past_attention(q, k, v, count, even), (*caches, after)
 
-    def _check_length(self, q: Heads, keys: int, mask_rows: int) -> None:
-        """Raise `ShapeError` if so many keys are above the cap or cannot be attended to in memory."""
+    def _check_length(self, q: Heads, slots: int, mask_rows: int) -> None:
+        """Raise `ShapeError` if the steps, behind `slots` of a cache, are above the cap or do not fit into memory."""
         if torch.compiler.is_compiling():
             return
-        if self.max_length is not None and keys > self.max_length:
+        length, keys = q.shape[1], slots + q.shape[1]
+        counted = keys if self.window is None else length
+        if self.max_length is not None and counted > self.max_length:
             raise ShapeError(
-                f"attention is capped at {self.max_length} steps (MEM1), got {keys}. "
+                f"attention is capped at {self.max_length} steps (MEM1), got {counted}. "
                 f"Shorten the sequence, raise max_length, or set window=... to stream."
             )
-        if self.window is None:
-            check_attention_fits(q.shape[0], self.heads, self.width, q.shape[1], keys, mask_rows, q.dtype, q.device)
+        work = (q.shape[0], self.heads, self.width, length, keys, mask_rows, q.dtype, q.device)
+        check_attention_fits(*work, window=self.window)
 
     def step(self, x_t: Token, state: State) -> tuple[Token, State]:
         """Mix one time step; raise `ConfigError` if not causal."""

@@ -18,20 +18,23 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from hybrids.cache import Heads, attend, joined, slide, window_attention
+from hybrids.cache import attend, joined, slide, window_attention
 from hybrids.errors import ConfigError
 from hybrids.mixer import Mixer, MixerConfig, State, Tune
 from hybrids.positions import Positions, rotate, turn, turns
-from hybrids.ragged import run_to_each_end
-from hybrids.recurrence import init_gates
-from hybrids.scan import accumulator, full_precision, head_width, last_valid
-from hybrids.shapes import Lengths, Token, Tokens
+from hybrids.ragged import run_lstm
+from hybrids.recurrence import init_gates, lstm_step
+from hybrids.scan import accumulator, head_width, last_valid
+from hybrids.shapes import Heads, Lengths, Token, Tokens
 
 GATES = 4
 
 
 class AttentionRNN(Mixer):
     """Mix tokens with an LSTM of hidden width D that attends to the last inputs.
+
+    As in `LSTM`, a model that does not use the state sets `needs_state = False`; without feedback the h and cell
+    returned for ragged rows are then those after all L steps, padding included, and so they are under `torch.export`.
 
     Args:
         width: D, channels in and out.
@@ -73,7 +76,8 @@ class AttentionRNN(Mixer):
             y, last = self._loop(self.recall, x, (q, all_k, all_v), positions, (h, cell), lengths)
         else:
             context = self._contexts(rotate(q, positions), k, v, state)
-            y, last = self._run(torch.cat([x, context.to(x.dtype)], -1), (h, cell), lengths)
+            inputs = torch.cat([x, context.to(x.dtype)], -1)
+            y, last = run_lstm(self.rnn, inputs, (h, cell), lengths if self.needs_state else None)
         after = count + (x.shape[1] if lengths is None else lengths)
         return y.to(x.dtype), (slide(old_k, k, lengths), slide(old_v, v, lengths), after, *last)
 
@@ -84,23 +88,6 @@ class AttentionRNN(Mixer):
         old_k, old_v, count, _, _ = state
         filled = count.clamp(max=self.window)
         return window_attention(q, joined(old_k, k), joined(old_v, v), filled, window=self.window, lag=1)
-
-    def _run(self, x: Tokens, start: State, lengths: Lengths | None) -> tuple[Tokens, State]:
-        """Run the LSTM over inputs and contexts (B, L, 2 D); return h_t, and h and the cell at each row's end."""
-        dtype = self.rnn.all_weights[0][0].dtype
-
-        def run(part: Tokens, state: State) -> tuple[Tokens, State]:
-            h, cell = state
-            with full_precision(part.device):
-                y, (h, cell) = self.rnn(part, (h[None], cell[None]))
-            return y, (h[0], cell[0])
-
-        x, start = x.to(dtype), tuple(s.to(dtype) for s in start)
-        if lengths is None or not self.needs_state or torch.compiler.is_exporting():
-            y, last = run(x, start)
-        else:
-            y, last = run_to_each_end(run, x, start, lengths)
-        return y, tuple(s.to(accumulator(dtype)) for s in last)
 
     def _loop(
         self,
@@ -133,11 +120,8 @@ class AttentionRNN(Mixer):
 
     def _cell(self, x_t: Token, context: Token, h: Token, cell: Token) -> tuple[Token, Token]:
         """Return h_t and the cell after one step of the LSTM."""
-        w_ih, w_hh, b_ih, b_hh = self.rnn.all_weights[0]
-        inputs = torch.cat([x_t, context.to(x_t.dtype)], -1).to(w_ih.dtype)
-        with full_precision(x_t.device):
-            h, cell = torch.lstm_cell(inputs, (h.to(w_ih.dtype), cell.to(w_ih.dtype)), w_ih, w_hh, b_ih, b_hh)
-        return h.to(accumulator(h.dtype)), cell.to(accumulator(cell.dtype))
+        h, cell = lstm_step(torch.cat([x_t, context.to(x_t.dtype)], -1), (h, cell), self.rnn.all_weights[0])
+        return h, cell
 
     def step(self, x_t: Token, state: State) -> tuple[Token, State]:
         """Mix one time step."""

@@ -20,7 +20,7 @@ from torch import nn
 from hybrids import mixers
 from hybrids.errors import ConfigError
 from hybrids.layout import Layer
-from hybrids.mixer import Mixer, MixerConfig, State
+from hybrids.mixer import Mixer, MixerConfig, State, reads_whole
 from hybrids.scan import flip_valid
 from hybrids.shapes import Lengths, Token, Tokens
 
@@ -48,10 +48,8 @@ class Bidirectional(Mixer):
                 f"{type(self.onward).__name__} sees both sides already. Run a causal mixer in two directions."
             )
         self.width, self.causal, self.exports_any_length = width, False, self.onward.exports_any_length
-        for part in self.modules():
-            if isinstance(part, Mixer):
-                part.needs_state = False
         self.out = nn.Linear(2 * width, width)
+        reads_whole(self)
 
     def forward(self, x: Tokens, state: State | None = None, lengths: Lengths | None = None) -> tuple[Tokens, State]:
         """Mix whole sequences; raise `ShapeError` if the last axis of `x` is not D, `ConfigError` for a state."""

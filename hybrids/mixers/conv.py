@@ -7,7 +7,6 @@ The kernel sizes are K, K/2 and K/4, as in InceptionTime (39, 19, 9). The centre
 looks back only and streams with the last (K - 1) * dilation inputs. Linear in L; sees no further than that.
 """
 
-import math
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -15,9 +14,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from hybrids.convolution import convolve, fresh_taps, next_tail
 from hybrids.errors import ConfigError
 from hybrids.mixer import Mixer, MixerConfig, State, Tune, valid_steps
-from hybrids.scan import causal_conv
+from hybrids.scan import accumulator
 from hybrids.shapes import Lengths, Token, Tokens
 
 
@@ -49,10 +49,7 @@ class Conv(Mixer):
         self.project = nn.Linear(width, width)
         sizes = [max(1, kernel >> s) for s in range(scales)]
         shares = [width // scales + (s < width % scales) for s in range(scales)]
-        self.taps = nn.ParameterList(
-            torch.empty(share, size).uniform_(-1, 1) / math.sqrt(size)
-            for share, size in zip(shares, sizes, strict=True)
-        )
+        self.taps = nn.ParameterList(fresh_taps(share, size) for share, size in zip(shares, sizes, strict=True))
         self.bias = nn.Parameter(torch.zeros(width))
         self.out = nn.Linear(width, width)
 
@@ -60,27 +57,33 @@ class Conv(Mixer):
         """Mix a chunk; raise `ShapeError` if the last axis of `x` is not D, `ConfigError` for a state it cannot use."""
         self.check_width(x)
         u = self.project(x)
+        u = u.to(torch.promote_types(u.dtype, self.bias.dtype))
         if self.causal:
             (tail,) = self.initial_state(x.shape[0]) if state is None else state
-            c, tail = causal_conv(u, self._kernels(), tail, lengths, self.dilation)
-            return self._mix(c), (tail,)
+            seen = torch.cat([tail.to(u.dtype), u], 1)
+            return self._mix(self._convolve(seen)), (next_tail(seen, tail, lengths),)
         if state:
             raise ConfigError("a centred convolution takes no state. Set causal=True to work in chunks.")
         if lengths is not None:
             u = u.masked_fill(~valid_steps(x, lengths)[..., None], 0)
-        ahead = self.reach // 2  # a centred output is the causal one `ahead` steps later
-        start = u.new_zeros(x.shape[0], self.reach, self.width)
-        c, _ = causal_conv(F.pad(u, (0, 0, 0, ahead)), self._kernels(), start, None, self.dilation)
-        return self._mix(c[:, ahead:]), ()
+        return self._mix(self._convolve(u)), ()
 
-    def _kernels(self) -> Tensor:
-        """Return all kernels as (D, K): the short ones end with the present step if causal, else sit in the middle."""
-        padded = []
-        for taps in self.taps:
+    def _convolve(self, seen: Tokens) -> Tokens:
+        """Return what each scale makes of its share of the channels.
+
+        If causal, `seen` begins with the tail, and short kernels end where the long ones do, so that the last tap meets
+        the present step; else they sit in the middle of them.
+        """
+        parts = []
+        for part, taps in zip(torch.split(seen, [len(taps) for taps in self.taps], -1), self.taps, strict=True):
             room = self.kernel - taps.shape[1]
-            after = 0 if self.causal else room // 2
-            padded.append(F.pad(taps, (room - after, after)))
-        return torch.cat(padded)
+            if self.causal:
+                met = part[:, room * self.dilation :]
+            else:
+                after = self.reach // 2 - room // 2 * self.dilation
+                met = F.pad(part, (0, 0, (taps.shape[1] - 1) * self.dilation - after, after))
+            parts.append(convolve(met, taps.to(met.dtype), self.dilation))
+        return torch.cat(parts, -1)
 
     def _mix(self, c: Tensor) -> Tensor:
         projected: Tensor = self.out(F.silu(c + self.bias))
@@ -94,16 +97,18 @@ class Conv(Mixer):
         return y[:, 0], state
 
     def initial_state(self, batch: int) -> State:
-        """Return a tail of zeros (B, (K - 1) * dilation, D); nothing if not causal."""
-        return (self.bias.new_zeros(batch, self.reach, self.width),) if self.causal else ()
+        """Return a tail of zeros (B, (K - 1) * dilation, D), float32 at least; nothing if not causal."""
+        dtype = accumulator(self.bias.dtype)
+        return (self.bias.new_zeros(batch, self.reach, self.width, dtype=dtype),) if self.causal else ()
 
     def state_bytes(self, length: int) -> int:
         """Return the bytes of the tail, whatever the length; 0 if not causal."""
-        return self.reach * self.width * self.bias.element_size() if self.causal else 0
+        return sum(t.element_size() * t.numel() for t in self.initial_state(1))
 
     def flops(self, length: int) -> int:
-        """Return the operations of the projections and of the convolution, all kernels at full size."""
-        return 2 * length * (2 * self.width**2 + self.kernel * self.width)
+        """Return the operations of the projections and of the convolution, every kernel at its own size."""
+        convolution: int = sum(taps.numel() for taps in self.taps)
+        return 2 * length * (2 * self.width**2 + convolution)
 
 
 class ConvConfig(MixerConfig):

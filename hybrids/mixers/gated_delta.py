@@ -10,7 +10,6 @@ second value only, so recall is better than with a sum; each head still keeps at
 Decays stay in logarithms, states in float32; `A_log` and `dt_bias` must not be decayed by the optimiser.
 """
 
-import math
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
@@ -19,13 +18,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from hybrids.delta import CHUNK, delta_rule, delta_step
+from hybrids.convolution import causal_conv, fresh_taps
+from hybrids.delta import delta_rule, delta_step
 from hybrids.mixer import Mixer, MixerConfig, State, Tune, valid_steps
-from hybrids.scan import accumulator, causal_conv, head_width, unit_norm
+from hybrids.scan import CHUNK, accumulator, head_width, step_size_bias, unit_norm
 from hybrids.shapes import Lengths, Token, Tokens
 
 SMALLEST_A, LARGEST_A = 1e-3, 16.0
-SLOWEST_DT, FASTEST_DT = 1e-3, 1e-1
 
 
 class GatedDelta(Mixer):
@@ -43,19 +42,18 @@ class GatedDelta(Mixer):
         >>> y_t, state = mixer.step(torch.zeros(2, 8), state)
     """
 
+    no_weight_decay: ClassVar[tuple[str, ...]] = ("A_log", "dt_bias")
+
     def __init__(self, width: int, heads: int, kernel: int, negative_eigenvalues: bool = False) -> None:
         super().__init__()
         self.width, self.heads, self.head_dim, self.kernel = width, heads, width // heads, kernel
         self.most = 2.0 if negative_eigenvalues else 1.0
         self.project = nn.Linear(width, 4 * width + 2 * heads, bias=False)
-        self.taps = nn.Parameter(torch.empty(3 * width, kernel).uniform_(-1, 1) / math.sqrt(kernel))
+        self.taps = nn.Parameter(fresh_taps(3 * width, kernel))
         self.A_log = nn.Parameter(torch.empty(heads).uniform_(SMALLEST_A, LARGEST_A).log())
-        dt = torch.exp(torch.empty(heads).uniform_(math.log(SLOWEST_DT), math.log(FASTEST_DT)))
-        self.dt_bias = nn.Parameter(torch.log(torch.expm1(dt)))  # softplus(dt_bias) = dt
+        self.dt_bias = nn.Parameter(step_size_bias(heads))
         self.norm = nn.Parameter(torch.ones(self.head_dim))
         self.out = nn.Linear(width, width, bias=False)
-        for parameter in (self.A_log, self.dt_bias):
-            parameter._no_weight_decay = True  # type: ignore[attr-defined]
 
     def forward(self, x: Tokens, state: State | None = None, lengths: Lengths | None = None) -> tuple[Tokens, State]:
         """Mix a chunk in linear time; raise `ShapeError` if the last axis of `x` is not D."""

@@ -55,7 +55,7 @@ class GRU(Mixer):
         """Mix one time step."""
         self.check_width(x_t)
         h = gated_step(x_t, state[0], self.rnn.all_weights[0])
-        return h.to(x_t.dtype), (h.to(state[0].dtype),)
+        return h.to(x_t.dtype), (h,)
 
     def initial_state(self, batch: int) -> State:
         """Return h_0 = 0 (B, D)."""

@@ -8,8 +8,8 @@ Two feature maps f, for keys of d channels:
              flat, so a query cannot single out one key.
     taylor   f(q) . f(k) = 1 + s + s^2 / 2 with s = q . k / sqrt(d), the start of exp(s); 1 + d + d (d + 1) / 2 numbers
              (Arora et al. 2024, arXiv:2402.18668). Always positive, and as sharp as a parabola: it recalls where elu
-             averages, for d / 2 times the state. Looking up 24 random pairs (D = 32, 2 layers, one seed), it was right
-             99.8 % of the time after 40 CPU seconds of training, elu 67.6 %.
+             averages, for d / 2 times the state. In one run, of one seed and one size (24 random pairs, D = 32, 2
+             layers, 40 CPU seconds), it was right 99.8 % of the time and elu 67.6 %: a hint, not a measure.
 
 Linear in L and of constant state; causal, in chunks and streaming, or over the whole sequence in two matrix products.
 It cannot forget: every key weighs in the normaliser for ever. Queries, keys and values pass a short causal
@@ -26,12 +26,11 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from hybrids.convolution import causal_conv, fresh_taps
 from hybrids.errors import ConfigError
 from hybrids.mixer import Mixer, MixerConfig, State, Tune, valid_steps
-from hybrids.scan import CHUNK, accumulator, causal_conv, decayed_attention, decayed_step, full_precision, head_width
+from hybrids.scan import CHUNK, accumulator, decayed_attention, decayed_step, full_precision, head_width
 from hybrids.shapes import Lengths, Token, Tokens
-
-SMALLEST_NORMALISER = 1e-6
 
 FeatureName = Literal["elu", "taylor"]
 Features = Float[Tensor, "B L H F"]
@@ -63,7 +62,7 @@ class KernelAttention(Mixer):
         self.feature = feature
         self.sizes = [heads * key_dim, heads * key_dim, width]
         self.qkv = nn.Linear(width, sum(self.sizes), bias=False)
-        self.taps = nn.Parameter(torch.empty(sum(self.sizes), kernel).uniform_(-1, 1) / math.sqrt(kernel))
+        self.taps = nn.Parameter(fresh_taps(sum(self.sizes), kernel))
         self.out = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tokens, state: State | None = None, lengths: Lengths | None = None) -> tuple[Tokens, State]:
@@ -132,8 +131,8 @@ class KernelAttention(Mixer):
 
 
 def elu_features(x: Float[Tensor, "*rest d"]) -> Float[Tensor, "*rest d"]:
-    """Return elu(x) + 1."""
-    return F.elu(x) + 1
+    """Return elu(x) + 1, written as exp(min(x, 0)) + max(x, 0) so that small features keep their digits."""
+    return x.clamp(max=0).exp() + F.relu(x)
 
 
 def taylor_features(x: Float[Tensor, "*rest d"]) -> Float[Tensor, "*rest F"]:
@@ -159,8 +158,14 @@ def with_ones(values: Float[Tensor, "*rest P"]) -> Float[Tensor, "*rest P+1"]:
 
 
 def ratio(sums: Float[Tensor, "*rest P+1"]) -> Float[Tensor, "*rest P"]:
-    """Divide by the last channel, the normaliser."""
-    return sums[..., :-1] / sums[..., -1:].clamp(min=SMALLEST_NORMALISER)
+    """Divide by the last channel, the normaliser.
+
+    It may be as small as a product of exponentials and is still the right one: a larger floor would shrink the mean.
+    Only where it is lost altogether, or nothing was seen, nothing is divided.
+    """
+    normaliser = sums[..., -1:]
+    lost = normaliser < torch.finfo(sums.dtype).tiny
+    return sums[..., :-1] / normaliser.masked_fill(lost, 1)
 
 
 def attend_all(query: Features, key: Features, value: HeadValues) -> HeadValues:

@@ -71,7 +71,7 @@ class LatencyControlledBiLSTM(DelayedMixer):
         return outputs.view(batch, done, width)
 
     def stream(self, x: Tokens, state: State | None = None) -> tuple[Tokens, State]:
-        """Take in a chunk of any length and return the outputs of the chunks that are now certain.
+        """Take in a chunk of one step or more and return the outputs of the chunks that are now certain.
 
         Args:
             x: Tokens; every row is valid to the end.
@@ -92,6 +92,7 @@ class LatencyControlledBiLSTM(DelayedMixer):
 
     def _answer(self, x: Tokens, carried: State, done: int) -> tuple[Tokens, State]:
         """Return the first `done` outputs of `x`, which begins with a chunk, and the forward state after them."""
+        x = x.to(self.out.weight.dtype)
         if done == 0:
             return x[:, :0], carried
         lengths = x.new_full((x.shape[0],), x.shape[1], dtype=torch.int64)

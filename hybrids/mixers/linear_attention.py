@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from hybrids.convolution import causal_conv, fresh_taps
 from hybrids.mixer import Mixer, MixerConfig, State, Tune, valid_steps
-from hybrids.scan import CHUNK, accumulator, causal_conv, decayed_attention, decayed_step, head_width, unit_norm
+from hybrids.scan import CHUNK, accumulator, decayed_attention, decayed_step, head_width, unit_norm
 from hybrids.shapes import Lengths, Token, Tokens
 
 GATE_SHARPNESS = 16.0
@@ -41,18 +42,19 @@ class LinearAttention(Mixer):
         >>> y_t, state = mixer.step(torch.zeros(2, 8), state)
     """
 
+    no_weight_decay: ClassVar[tuple[str, ...]] = ("decay.bias",)
+
     def __init__(self, width: int, heads: int, kernel: int) -> None:
         super().__init__()
         self.width, self.heads, self.head_dim, self.kernel = width, heads, width // heads, kernel
         self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.taps = nn.Parameter(torch.empty(3 * width, kernel).uniform_(-1, 1) / math.sqrt(kernel))
+        self.taps = nn.Parameter(fresh_taps(3 * width, kernel))
         self.decay = nn.Linear(width, heads)
         self.norm = nn.Parameter(torch.ones(self.head_dim))
         self.gate = nn.Linear(width, width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
         memory = torch.logspace(math.log10(SHORTEST_MEMORY), math.log10(LONGEST_MEMORY), heads)
         self.decay.bias.data = -torch.log(torch.expm1(GATE_SHARPNESS / memory))
-        self.decay.bias._no_weight_decay = True  # type: ignore[attr-defined]
 
     def forward(self, x: Tokens, state: State | None = None, lengths: Lengths | None = None) -> tuple[Tokens, State]:
         """Mix a chunk in linear time; raise `ShapeError` if the last axis of `x` is not D."""

@@ -22,12 +22,12 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from hybrids.cache import Heads, attend
+from hybrids.cache import attend
 from hybrids.errors import ConfigError
 from hybrids.mixer import Mixer, MixerConfig, State, Tune
 from hybrids.positions import sinusoidal
 from hybrids.scan import accumulator, full_precision, head_width
-from hybrids.shapes import Lengths, Token, Tokens
+from hybrids.shapes import Heads, Lengths, Token, Tokens
 
 Resampling = Float[Tensor, "b g L"]
 
@@ -150,10 +150,10 @@ class LowRankAttentionConfig(MixerConfig):
     head_dim: Annotated[int, Field(ge=4, le=64), Tune(log=True)] = 16
     """Wanted channels per head; the nearest divisor of the width is taken."""
     rank: Annotated[int, Field(ge=4, le=128), Tune(log=True)] = 32
-    """k, mixtures of keys and values."""
+    """k, mixtures of keys and values; no more than `grid` are made."""
     grid: Annotated[int, Field(ge=4, le=1024)] = 64
     """g, points at which the mixing functions are given; finer detail of the order is blurred."""
 
     def build(self, width: int) -> LowRankAttention:
         """Return low-rank attention with about D / head_dim heads."""
-        return LowRankAttention(width, width // head_width(width, self.head_dim), self.rank, self.grid)
+        return LowRankAttention(width, width // head_width(width, self.head_dim), min(self.rank, self.grid), self.grid)

@@ -9,14 +9,12 @@ Sequential in time: O(L D^2), and O(D^2) per step. On CPU it is the one recurren
 
 from typing import Annotated, ClassVar, Literal
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import nn
 
 from hybrids.mixer import Mixer, MixerConfig, State
-from hybrids.ragged import run_to_each_end
-from hybrids.recurrence import chrono_bias, init_gates
+from hybrids.ragged import run_lstm
+from hybrids.recurrence import chrono_bias, init_gates, lstm_step
 from hybrids.scan import accumulator
 from hybrids.shapes import Lengths, Token, Tokens
 
@@ -59,27 +57,13 @@ class LSTM(Mixer):
         """Mix a chunk; raise `ShapeError` if the last axis of `x` is not D."""
         self.check_width(x)
         state = self.initial_state(x.shape[0]) if state is None else state
-        if lengths is None or not self.needs_state or torch.compiler.is_exporting():
-            return self._run(x, state)
-        return run_to_each_end(self._run, x, state, lengths)
-
-    def _run(self, x: Tokens, state: State) -> tuple[Tokens, State]:
-        """Run every row to the end of `x`."""
-        dtype = self.rnn.all_weights[0][0].dtype
-        h, c = (s[None].to(dtype) for s in state)
-        y, last = self.rnn(x, (h, c))
-        h, c = (new[0].to(old.dtype) for new, old in zip(last, state, strict=True))
-        return y, (h, c)
+        return run_lstm(self.rnn, x, state, lengths if self.needs_state else None)
 
     def step(self, x_t: Token, state: State) -> tuple[Token, State]:
         """Mix one time step."""
         self.check_width(x_t)
-        h, c = state
-        w, u, b, b_hidden = self.rnn.all_weights[0]
-        i, f, g, o = (F.linear(x_t, w, b) + F.linear(h.to(x_t.dtype), u, b_hidden)).chunk(GATES, -1)
-        cell = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        y_t = torch.sigmoid(o) * torch.tanh(cell)
-        return y_t.to(x_t.dtype), (y_t.to(h.dtype), cell)
+        h, cell = lstm_step(x_t, state, self.rnn.all_weights[0])
+        return h.to(x_t.dtype), (h, cell)
 
     def initial_state(self, batch: int) -> State:
         """Return h_0 = c_0 = 0, each (B, D)."""

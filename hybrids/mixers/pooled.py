@@ -23,7 +23,7 @@ from hybrids.backbone import Backbone, States
 from hybrids.block import Block
 from hybrids.errors import ConfigError
 from hybrids.layout import Layer
-from hybrids.mixer import Mixer, MixerConfig, State, Tune
+from hybrids.mixer import Mixer, MixerConfig, State, Tune, reads_whole
 from hybrids.scan import accumulator, pad_end
 from hybrids.shapes import Lengths, Token, Tokens
 
@@ -64,6 +64,9 @@ class Pooled(Mixer):
         self.width, self.stride, self.causal = width, stride, causal
         self.stack = Backbone(layers, width, expansion, dropout)
         self.out = nn.Linear(width, width)
+        self._cuts = (0, *accumulate(len(state) for state in self.stack.initial_state(1)))
+        if not causal:
+            reads_whole(self.stack)
         for mixer in self._inner():
             if causal and not mixer.causal:
                 name = type(mixer).__name__
@@ -151,8 +154,7 @@ class Pooled(Mixer):
 
     def _unflatten(self, flat: list[Tensor]) -> States:
         """Return the states of the stack, one tuple a layer."""
-        cuts = [0, *accumulate(len(state) for state in self.stack.initial_state(1))]
-        return tuple(tuple(flat[begin:end]) for begin, end in pairwise(cuts))
+        return tuple(tuple(flat[begin:end]) for begin, end in pairwise(self._cuts))
 
     def initial_state(self, batch: int) -> State:
         """Return the sum of the open window (B, D), its steps (B,), the answer held (B, D), and the stack's states.

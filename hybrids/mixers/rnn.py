@@ -35,7 +35,7 @@ class RNN(Mixer):
 
     def __init__(self, width: int, init: Init = "orthogonal") -> None:
         super().__init__()
-        self.width, self.exports_any_length = width, False
+        self.width = width
         self.rnn = nn.RNN(width, width, batch_first=True)
         _, recurrent, *_ = init_gates(self.rnn)
         if init == "identity":
@@ -52,7 +52,7 @@ class RNN(Mixer):
         """Mix one time step."""
         self.check_width(x_t)
         h = tanh_step(x_t, state[0], self.rnn.all_weights[0])
-        return h.to(x_t.dtype), (h.to(state[0].dtype),)
+        return h.to(x_t.dtype), (h,)
 
     def initial_state(self, batch: int) -> State:
         """Return h_0 = 0 (B, D)."""

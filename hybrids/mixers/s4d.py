@@ -10,7 +10,7 @@ Toeplitz matrix of K, between chunks the states. O(L D (Q + N)) work, linear in 
 transform needs K, and so N L D numbers, at full length. O(N D) per step; a state of 2 N D numbers.
 
 It forgets by time only: what a token says does not decide how long it is kept. Complex numbers are pairs of real ones
-throughout. `A_log`, `A_imag`, `log_dt` and `D` must not be decayed by the optimiser and are marked `_no_weight_decay`.
+throughout. `A_log`, `A_imag`, `log_dt` and `D` must not be decayed by the optimiser (`no_weight_decay`).
 """
 
 import math
@@ -24,13 +24,12 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from hybrids.mixer import Mixer, MixerConfig, State, Tune, valid_steps
-from hybrids.scan import accumulator, full_precision
+from hybrids.scan import accumulator, delayed, full_precision, log_step_sizes
 from hybrids.shapes import Lengths, Token, Tokens
 
 CHUNK = 64
 LEVELS = 10
 """Doublings between chunks in an exported graph whose length is free: exact up to CHUNK * 2^LEVELS = 65536 steps."""
-SLOWEST_DT, FASTEST_DT = 1e-3, 1e-1
 
 Modes = Float[Tensor, "D 2N"]
 """N real parts, then N imaginary parts; so are the last axes of all tensors with 2 N numbers here."""
@@ -54,17 +53,17 @@ class S4D(Mixer):
         >>> y_t, state = mixer.step(torch.zeros(2, 8), state)
     """
 
+    no_weight_decay: ClassVar[tuple[str, ...]] = ("A_log", "A_imag", "log_dt", "D")
+
     def __init__(self, width: int, states: int) -> None:
         super().__init__()
         self.width, self.states = width, states
         self.A_log = nn.Parameter(torch.full((width, states), math.log(0.5)))
         self.A_imag = nn.Parameter(math.pi * torch.arange(float(states)).repeat(width, 1))
-        self.log_dt = nn.Parameter(torch.empty(width).uniform_(math.log(SLOWEST_DT), math.log(FASTEST_DT)))
+        self.log_dt = nn.Parameter(log_step_sizes(width))
         self.C = nn.Parameter(torch.randn(width, 2 * states) * math.sqrt(0.5))
         self.D = nn.Parameter(torch.randn(width))
         self.out = nn.Linear(width, 2 * width)
-        for parameter in (self.A_log, self.A_imag, self.log_dt, self.D):
-            parameter._no_weight_decay = True  # type: ignore[attr-defined]
 
     def forward(self, x: Tokens, state: State | None = None, lengths: Lengths | None = None) -> tuple[Tokens, State]:
         """Mix a chunk in linear time; raise `ShapeError` if the last axis of `x` is not D."""
@@ -137,8 +136,8 @@ def oscillate(
 ) -> tuple[Tokens, Oscillators]:
     """Return v_t = read . s_t + direct * u_t, where s_t = exp(rate) s_{t-1} + u_t, and the last s of every row.
 
-    Under `torch.export` no loop depends on the length; if it is free, a sequence of more than CHUNK * 2^LEVELS steps is
-    refused by the exported program (formats without assertions, such as ONNX: it forgets what lies further back).
+    Under `torch.export` no loop depends on the length; if it is free, each output forgets what lies CHUNK * 2^LEVELS
+    steps back or further.
 
     Args:
         u: What is added to the real part of every oscillator.
@@ -218,7 +217,6 @@ def _layout(length: int) -> tuple[int, int]:
     """Return how many chunks of how many steps; if the length is free always two or more, so that no graph fits one."""
     if isinstance(length, int):
         return -(-length // CHUNK), min(CHUNK, length)
-    torch._check(length <= CHUNK * 2**LEVELS)
     return (length + 2 * CHUNK - 1) // CHUNK, CHUNK
 
 
@@ -234,16 +232,11 @@ def _entering(written: Chunks, factor: Float[Tensor, "D 1 2N"], start: Float[Ten
         return entering
     count = written.shape[1]
     first = (torch.arange(count, device=written.device) == 0)[:, None, None]
-    e, factor = torch.where(first, start[:, None], _delayed(written, 1)), factor[:, None]
+    e, factor = torch.where(first, start[:, None], delayed(written, 1)), factor[:, None]
     for back in (2**k for k in range((count - 1).bit_length() if isinstance(count, int) else LEVELS)):
-        e = e + _product(_delayed(e, back), factor)
+        e = e + _product(delayed(e, back), factor)
         factor = _product(factor, factor)
     return e
-
-
-def _delayed(x: Chunks, chunks: int) -> Chunks:
-    """Return `x` delayed by `chunks`, zeros first."""
-    return F.pad(x, (0, 0, 0, 0, chunks, 0)).narrow(1, 0, x.shape[1])
 
 
 class _Carry(torch.autograd.Function):

@@ -5,10 +5,9 @@
 
 u, B and C pass a short causal convolution. A step size dt = 0 leaves the state as it is, which is how padding is passed
 over. Linear in L and of constant state; decays are positive, so it cannot track parity. Decays stay in logarithms,
-states in float32; `A_log`, `D` and `dt_bias` must not be decayed by the optimiser and are marked `_no_weight_decay`.
+states in float32; `A_log`, `D` and `dt_bias` must not be decayed by the optimiser (`no_weight_decay`).
 """
 
-import math
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
@@ -17,11 +16,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from hybrids.convolution import causal_conv, fresh_taps
 from hybrids.mixer import Mixer, MixerConfig, State, Tune, valid_steps
-from hybrids.scan import CHUNK, accumulator, causal_conv, decayed_attention, decayed_step, head_width
+from hybrids.scan import CHUNK, accumulator, decayed_attention, decayed_step, head_width, step_size_bias
 from hybrids.shapes import Lengths, Token, Tokens
-
-SLOWEST_DT, FASTEST_DT = 1e-3, 1e-1
 
 
 class SSM(Mixer):
@@ -40,22 +38,21 @@ class SSM(Mixer):
         >>> y_t, state = mixer.step(torch.zeros(2, 8), state)
     """
 
+    no_weight_decay: ClassVar[tuple[str, ...]] = ("A_log", "D", "dt_bias")
+
     def __init__(self, width: int, inner: int, heads: int, states: int, kernel: int) -> None:
         super().__init__()
         self.width, self.inner, self.heads, self.states, self.kernel = width, inner, heads, states, kernel
         self.head_dim = inner // heads
         self.mixed = inner + 2 * states
         self.project = nn.Linear(width, inner + self.mixed + heads, bias=False)
-        self.taps = nn.Parameter(torch.empty(self.mixed, kernel).uniform_(-1, 1) / math.sqrt(kernel))
+        self.taps = nn.Parameter(fresh_taps(self.mixed, kernel))
         self.taps_bias = nn.Parameter(torch.zeros(self.mixed))
         self.A_log = nn.Parameter(torch.empty(heads).uniform_(1, 16).log())
         self.D = nn.Parameter(torch.ones(heads))
-        dt = torch.exp(torch.empty(heads).uniform_(math.log(SLOWEST_DT), math.log(FASTEST_DT)))
-        self.dt_bias = nn.Parameter(torch.log(torch.expm1(dt)))  # softplus(dt_bias) = dt
+        self.dt_bias = nn.Parameter(step_size_bias(heads))
         self.norm = nn.Parameter(torch.ones(inner))
         self.out = nn.Linear(inner, width, bias=False)
-        for parameter in (self.A_log, self.D, self.dt_bias):
-            parameter._no_weight_decay = True  # type: ignore[attr-defined]
 
     def forward(self, x: Tokens, state: State | None = None, lengths: Lengths | None = None) -> tuple[Tokens, State]:
         """Mix a chunk in linear time; raise `ShapeError` if the last axis of `x` is not D."""
@@ -75,16 +72,19 @@ class SSM(Mixer):
         return self._read(y, u, z), (memory, tail)
 
     def _drive(self, x: Tokens, tail: Tokens, lengths: Lengths | None) -> tuple[Tensor, ...]:
-        """Return gate z, input u, C, B, dt * u, log decay dt * A and the next tail; dt is 0 on padding."""
+        """Return gate z, input u, C, B, dt * u, log decay dt * A and the next tail; on padding B and dt are 0."""
         z, mixed, dt = torch.split(self.project(x), [self.inner, self.mixed, self.heads], -1)
         mixed, tail = causal_conv(mixed, self.taps, tail, lengths)
         u, b, c = torch.split(F.silu(mixed + self.taps_bias), [self.inner, self.states, self.states], -1)
         u = u.reshape(*x.shape[:2], self.heads, self.head_dim)
         dtype = accumulator(dt.dtype)
         dt = F.softplus(dt.to(dtype) + self.dt_bias.to(dtype))
+        v, b = u * dt[..., None], b[:, :, None]
         if lengths is not None:
-            dt = dt.masked_fill(~valid_steps(x, lengths)[..., None], 0)
-        return z, u, c[:, :, None], b[:, :, None], u * dt[..., None], -self.A_log.to(dtype).exp() * dt, tail
+            padding = ~valid_steps(x, lengths)[..., None]
+            dt = dt.masked_fill(padding, 0)
+            v, b = (t.masked_fill(padding[..., None], 0) for t in (v, b))
+        return z, u, c[:, :, None], b, v, -self.A_log.to(dtype).exp() * dt, tail
 
     def _read(self, y: Tensor, u: Tensor, z: Tensor) -> Tensor:
         """Add the direct path, gate, normalise and project."""

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from advisor.errors import InputError
 from advisor.records import AdviceCheck, CurvePoint, Measured, Ranked, Recommendation, Request, Trial
-from advisor.report import chosen, dots, duration, front, number
+from advisor.report import apart, chosen, dots, duration, front, number
 from advisor.report.console import print_recommendation
 from advisor.report.html import write_report
 from advisor.report.pictures import Axis, learning_curves, quality_latency
@@ -114,6 +114,16 @@ def test_every_family_every_rule_and_every_reason_is_on_the_page(tmp_path):
     for said in (*FAMILIES, "majority", "LEN2", "disagrees", "It is the best.", "1.23 ms", "torch", "1 min 1 s"):
         assert said in page
     assert len(pictures(page)) == 2
+
+
+def test_families_that_were_not_tried_are_one_sentence_a_reason():
+    def row(family: str, state: str, reason: str) -> Ranked:
+        return Ranked(family=family, state=state, reason=reason)
+
+    late = "no time was left"
+    shown, untried = apart([row("a", "tied", "x"), row("b", "not tried", late), row("c", "not tried", late)])
+    assert [one.family for one in shown] == ["a"]
+    assert untried == ["Not tried: b, c. Reason: no time was left."]
 
 
 def test_the_page_is_small_balanced_and_asks_the_network_for_nothing(tmp_path):

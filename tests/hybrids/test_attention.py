@@ -7,12 +7,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hybrids import memory
-from hybrids.cache import window_attention, window_attention_reference
+from hybrids import cache, memory
+from hybrids.cache import attend, window_attention, window_attention_reference
 from hybrids.errors import ConfigError, ShapeError
 from hybrids.mixers.attention import Attention, AttentionConfig
 from hybrids.mixers.attention_rnn import AttentionRNN
-from hybrids.mixers.low_rank_attention import LowRankAttention, low_rank_attention_reference, resampling
+from hybrids.mixers.low_rank_attention import (
+    LowRankAttention,
+    LowRankAttentionConfig,
+    low_rank_attention_reference,
+    resampling,
+)
 from hybrids.positions import LearnedPositions, rotate, sinusoidal
 
 
@@ -91,6 +96,28 @@ def test_a_windowed_cache_stays_as_large_as_the_window():
         assert state[0].shape == state[1].shape == (3, 4, 2, 4)
 
 
+def test_a_window_of_one_keeps_nothing():
+    attention, x = Attention(8, 2, causal=True, window=1).double(), numbers(2, 9, 8)
+    left, state = attention(x[:, :4])
+    right, state = attention(x[:, 4:], state)
+    assert state[0].shape == state[1].shape == (2, 0, 2, 4)
+    close(torch.cat([left, right], 1), attention(x)[0])
+
+
+@pytest.mark.parametrize("settings", [{}, {"window": 4}, {"positions": "none"}, {"kv_heads": 1}])
+@pytest.mark.parametrize("length", [1, 5])
+def test_a_kept_cache_does_not_keep_the_queries_beside_it(settings, length):
+    _, state = Attention(8, 2, causal=True, **settings)(torch.zeros(1, length, 8))
+    assert all(s.untyped_storage().nbytes() == s.nbytes for s in state)
+
+
+def test_shared_heads_of_keys_repeated_give_the_same(monkeypatch):
+    q, k, v = numbers(2, 9, 6, 4), numbers(2, 9, 2, 4, seed=1), numbers(2, 9, 2, 4, seed=2)
+    shared = attend(q, k, v, causal=True)
+    monkeypatch.setattr(cache, "_fused_only_for_full_heads", lambda query, mask: True)
+    close(attend(q, k, v, causal=True), shared)
+
+
 def test_products_of_rotated_vectors_depend_on_the_distance_alone():
     q, k = numbers(1, 1, 1, 8), numbers(1, 1, 1, 8, seed=1)
     near = (rotate(q, torch.tensor([[5]])) * rotate(k, torch.tensor([[2]]))).sum()
@@ -143,6 +170,18 @@ def test_a_length_that_cannot_fit_is_refused_with_the_longest_that_does(monkeypa
         attention(torch.zeros(1, 9_000, 16))
 
 
+def test_a_window_is_checked_by_the_blocks_it_is_cut_into(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 2**22)
+    attention = AttentionConfig(causal=True, window=33).build(16)
+    attention(torch.zeros(1, 3_000, 16))
+    with pytest.raises(ShapeError, match=r"Cap the length at \d+ \(MEM1\), or use a smaller window"):
+        attention(torch.zeros(1, 2_000_000, 16))
+    cpu, apple = torch.device("cpu"), torch.device("mps")
+    once, twice = (memory.window_bytes(1, 4, 64, n, 0, 33, 1, torch.float32, apple) for n in (10_000, 20_000))
+    assert 1.9 < twice / once < 2.1  # linear in the length even where scores are made
+    assert memory.window_bytes(1, 4, 64, 10_000, 0, 33, 1, torch.float32, cpu) < once
+
+
 def test_only_what_is_really_made_counts_as_needed():
     cpu, apple = torch.device("cpu"), torch.device("mps")
     once, twice = (memory.attention_bytes(1, 4, 64, n, n, 0, torch.float32, cpu) for n in (1000, 2000))
@@ -175,6 +214,8 @@ def test_settings_that_do_not_fit_together_are_refused():
         Attention(12, 3, window=4)
     with pytest.raises(ConfigError, match=r"9 mixtures of 8 points are redundant\. Set rank to at most 8"):
         LowRankAttention(8, 2, rank=9, grid=8)
+    for rank in (4, 64, 128):
+        assert LowRankAttentionConfig(rank=rank).build(8).rank == min(rank, 64)
     assert AttentionConfig(positions="none", head_dim=5).build(15).heads == 3
 
 

@@ -54,7 +54,7 @@ def fake(monkeypatch):
     monkeypatch.setattr(backends, "on_cuda", lambda x: True)
     monkeypatch.setattr(backends, "installed", lambda: True)
     monkeypatch.setattr(backends, "_failed", set())
-    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
+    monkeypatch.setattr(backends, "tf32_allowed", lambda: True)
     monkeypatch.delenv(backends.SWITCH, raising=False)
     return pretend
 
@@ -71,7 +71,7 @@ def test_a_kernel_gets_padded_heads_and_gives_what_pytorch_gives(fake, name):
 @names
 def test_under_autocast_a_kernel_gets_16_bits_and_float32_memory(fake, name, monkeypatch):
     calls = fake(name)
-    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "highest")
+    monkeypatch.setattr(backends, "tf32_allowed", lambda: False)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y, last = FORMS[name](*rule_inputs(name))
     ((q, v, start, *_),) = calls
@@ -82,9 +82,29 @@ def test_under_autocast_a_kernel_gets_16_bits_and_float32_memory(fake, name, mon
 def test_no_kernel_where_it_would_be_less_exact_than_asked_for(fake, name, monkeypatch):
     calls, inputs = fake(name), rule_inputs(name)
     FORMS[name](*(t.double() for t in inputs))
-    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "highest")
+    monkeypatch.setattr(backends, "tf32_allowed", lambda: False)
     FORMS[name](*inputs)
     assert not calls
+
+
+@pytest.mark.parametrize(("setting", "allowed"), [("tf32", True), ("ieee", False)])
+def test_the_precision_asked_for_is_understood_from_the_new_setting(setting, allowed):
+    before = torch.backends.cuda.matmul.fp32_precision
+    try:
+        torch.backends.cuda.matmul.fp32_precision = setting
+        assert backends.tf32_allowed() is allowed
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
+
+
+@pytest.mark.parametrize(("setting", "allowed"), [("high", True), ("highest", False)])
+def test_the_precision_asked_for_is_understood_from_the_old_setting(setting, allowed):
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(setting)
+        assert backends.tf32_allowed() is allowed
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @names
@@ -149,7 +169,7 @@ def test_without_cuda_nothing_is_asked_and_nothing_imported(monkeypatch):
 @pytest.mark.parametrize("length", [1, 64, 333])
 def test_the_real_kernel_equals_pytorch_in_values_last_state_and_gradients(name, length, monkeypatch):
     monkeypatch.setattr(backends, "_failed", set())
-    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
+    monkeypatch.setattr(backends, "tf32_allowed", lambda: True)
     inputs = [t.cuda().requires_grad_() for t in rule_inputs(name, length=length, size=17, depth=32)]
     fast = FORMS[name](*inputs)
     monkeypatch.setenv(backends.SWITCH, "torch")

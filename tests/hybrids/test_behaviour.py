@@ -1,7 +1,6 @@
 """What tells layers apart in theory tells ours apart in training: a layer that only looks right fails here.
 
-Margins are wide: over seeds 0 to 2 every outcome lies well beyond its threshold. The tasks themselves are checked by
-brute force.
+Thresholds leave a margin to what docs/behaviour.md reports. The tasks themselves are checked by brute force.
 """
 
 from functools import cache
@@ -127,7 +126,7 @@ def test_cells_measured_with_the_present_budget_are_not_measured_again_and_the_p
     steps = TASKS["parity"].steps
     done = {
         "lstm | parity | 0": {"train": 1.0, "test": 0.75, "steps": steps},
-        "lstm | parity | 1": {"train": 1.0, "test": 0.75, "steps": steps - 1},
+        "lstm | parity | 1": {"train": 1.0, "test": 0.25, "steps": steps - 1},
         "gru | parity | 0": {"skipped": "no gru"},
     }
     left = [key for key, *_ in missing(done, ["lstm", "gru"], ["parity"], range(2))]

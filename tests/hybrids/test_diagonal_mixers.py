@@ -1,16 +1,18 @@
 """What the diagonal recurrent mixers compute, by closed forms; the laws of all mixers are in test_mixer_contract.py."""
 
 import cmath
+import copy
 import math
 import warnings
 
 import pytest
 import torch
 
+from hybrids.decay import split_by_decay, undecayed
 from hybrids.diagonal import DiagonalMixer
 from hybrids.mixers.mingru import MinGRU
 from hybrids.mixers.minlstm import MinLSTM
-from hybrids.mixers.s4d import CHUNK, LEVELS, S4D, oscillate, oscillate_reference
+from hybrids.mixers.s4d import CHUNK, S4D, oscillate, oscillate_reference
 
 WIDTH, STATES = 3, 4
 free = torch.export.Dim.DYNAMIC
@@ -69,7 +71,7 @@ def test_shut_gates_of_a_minlstm_divide_nothing_by_zero():
 @pytest.mark.parametrize("kind", [MinGRU, MinLSTM])
 def test_a_kept_state_does_not_keep_the_whole_chunk(kind):
     _, state = kind(width=4, inner=4, kernel=4)(torch.zeros(1, 1000, 4))
-    assert state[0].untyped_storage().nbytes() == state[0].nbytes
+    assert all(s.untyped_storage().nbytes() == s.nbytes for s in state)
 
 
 def system(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -146,10 +148,20 @@ def test_tiny_step_sizes_lose_no_digits_in_float32():
 
 
 def test_what_must_not_be_decayed_is_marked():
-    marked = {n for n, p in S4D(WIDTH, STATES).named_parameters() if hasattr(p, "_no_weight_decay")}
-    assert marked == {"A_log", "A_imag", "log_dt", "D"}
+    assert undecayed(copy.deepcopy(S4D(WIDTH, STATES))) == {"A_log", "A_imag", "log_dt", "D", "out.bias"}
     for mixer in (MinGRU(4, 4, 4), MinLSTM(4, 4, 4)):
-        assert {n for n, p in mixer.named_parameters() if hasattr(p, "_no_weight_decay")} == {"project.bias"}
+        assert set(mixer.no_weight_decay) == {"project.bias"} <= undecayed(mixer)
+
+
+def test_the_parameters_are_split_by_decay_without_loss_also_inside_a_model_and_where_they_are_shared():
+    model = torch.nn.ModuleList([S4D(WIDTH, STATES), MinGRU(WIDTH, 4, 4)])
+    model.append(model[0])
+    decayed, still = split_by_decay(copy.deepcopy(model))
+    assert len(decayed) + len(still) == len(list(model.parameters()))
+    assert sorted(tuple(p.shape) for p in decayed) == sorted(
+        tuple(p.shape)
+        for p in (model[0].C, model[0].out.weight, model[1].taps, model[1].project.weight, model[1].out.weight)
+    )
 
 
 @pytest.mark.parametrize("build", [lambda: S4D(WIDTH, STATES), lambda: MinGRU(WIDTH, 4, 4)], ids=["s4d", "mingru"])
@@ -163,13 +175,11 @@ def test_a_mixer_that_needs_no_state_gives_the_same_valid_outputs(build):
 
 
 @pytest.mark.slow
-def test_an_exported_s4d_refuses_what_is_longer_than_its_cap_and_keeps_no_complex_number():
+def test_an_exported_s4d_keeps_no_complex_number():
     x = torch.randn(1, 11, WIDTH, generator=torch.Generator().manual_seed(0))
     mixer = S4D(WIDTH, STATES)
     program = torch.export.export(mixer, (x,), dynamic_shapes={"x": {1: free}}, strict=False)
     assert not any("complex" in str(node.target) for node in program.graph.nodes)
-    with pytest.raises(AssertionError, match=str(CHUNK * 2**LEVELS)):
-        program.module()(torch.zeros(1, CHUNK * 2**LEVELS + 1, WIDTH))
 
 
 @pytest.mark.slow

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from hybrids import mixers
+from hybrids import encoder_decoder, mixers
 from hybrids.errors import ConfigError
 from hybrids.freezing import RECURRENT, freeze_all_but, recurrent_part
 from hybrids.frontends.series import SeriesConfig
+from hybrids.frontends.tokens import TokensConfig
 from hybrids.heads.pooled import RegressConfig
 from hybrids.layout import parse
 from hybrids.model import ModelConfig, SequenceModel
@@ -66,6 +67,31 @@ def test_only_the_unfrozen_weights_change_and_after_unfreezing_all_do(settings, 
     assert changed_by_training(model) == names(model, *parts)
     frozen.unfreeze()
     assert changed_by_training(model) == names(model, "")
+
+
+def test_a_gradient_left_from_before_moves_no_frozen_weight():
+    model = hybrid()
+    (model(*batch()) - 1).square().mean().backward()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    frozen = freeze_all_but(model, ("gru", "lstm"))
+    (model(*batch()) - 1).square().mean().backward()
+    torch.optim.AdamW(model.parameters(), lr=1e-2).step()
+    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == set(frozen.trainable)
+
+
+def test_parts_that_rested_before_rest_after():
+    model = hybrid().train()
+    model.backbone.norm.eval()
+    with freeze_all_but(model, ("gru", "lstm")):
+        model(*batch())
+    assert not model.backbone.norm.training and model.head.training and model.backbone.stack()[0].mixer.training
+
+
+def test_the_recurrent_part_of_a_decoder_is_found():
+    symbols = TokensConfig(vocabulary=7)
+    writer = encoder_decoder.family("transformer_rnn", symbols, symbols, width=8, depth=1).build()
+    assert recurrent_part(writer) == names(writer, "decoder.blocks.0.past.mixer.")
 
 
 def test_frozen_dropout_is_off_in_training_and_on_again_after():

@@ -1,5 +1,6 @@
 """What is special to each mixer with a matrix memory, and that one exported graph serves every length."""
 
+import copy
 import io
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from hybrids import mixers
+from hybrids.decay import undecayed
 from hybrids.mixers.kernel_attention import (
     FEATURE_MAPS,
     attend_all,
@@ -62,17 +64,8 @@ def test_one_onnx_graph_serves_every_length_and_strong_decays(kind):
 
 
 def test_what_gated_delta_must_not_decay_is_marked():
-    marked = {n for n, p in built("gated_delta").named_parameters() if hasattr(p, "_no_weight_decay")}
-    assert marked == {"A_log", "dt_bias"}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_empty_chunk_changes_no_memory(kind):
-    mixer, x = built(kind), torch.randn(2, 5, WIDTH)
-    _, state = mixer(x)
-    y, after = mixer(x[:, :0], state)
-    assert y.shape == (2, 0, WIDTH)
-    torch.testing.assert_close(after, state)
+    copied = copy.deepcopy(built("gated_delta"))
+    assert undecayed(copied) == {"A_log", "dt_bias", "norm"} and set(copied.no_weight_decay) == {"A_log", "dt_bias"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -80,6 +73,38 @@ def test_weights_of_16_bits_still_keep_states_of_32(kind):
     mixer = built(kind).bfloat16()
     _, state = mixer(torch.randn(2, 5, WIDTH).bfloat16())
     assert {s.dtype for s in [*state, *mixer.initial_state(2)]} == {torch.float32}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_not_a_number_in_the_padding_reaches_no_valid_output_and_no_state(kind):
+    mixer, x, valid = built(kind), torch.randn(2, 40, WIDTH), torch.tensor([40, 3])
+    y, state = mixer(x, lengths=valid)
+    x[1, 3:] = torch.nan
+    spoiled, after = mixer(x, lengths=valid)
+    torch.testing.assert_close((spoiled[0], spoiled[1, :3], after), (y[0], y[1, :3], state))
+
+
+def test_a_mean_over_one_key_is_its_value_however_small_the_features():
+    value = torch.tensor([3.0, -2.0]).reshape(1, 1, 1, 2)
+    for at in (-10.0, -40.0):
+        q = torch.full((1, 1, 1, 8), at, requires_grad=True)
+        features = FEATURE_MAPS["elu"](q)
+        y = attend_all(features, features, value)
+        torch.testing.assert_close(y, value)
+        assert torch.autograd.grad(y.sum(), q)[0].isfinite().all()
+
+
+def test_where_every_feature_is_lost_the_mean_is_zero_and_its_gradient_finite():
+    q = torch.full((1, 1, 1, 8), -200.0, requires_grad=True)
+    y = attend_all(FEATURE_MAPS["elu"](q), FEATURE_MAPS["elu"](q), torch.full((1, 1, 1, 2), 50.0))
+    assert not y.any() and torch.autograd.grad(1e3 * y.sum(), q)[0].isfinite().all()
+
+
+def test_the_elu_feature_is_elu_plus_one_with_its_gradient():
+    x = torch.tensor([-5.0, -1.0, 0.0, 2.0], dtype=torch.float64, requires_grad=True)
+    y, expected = FEATURE_MAPS["elu"](x), torch.nn.functional.elu(x) + 1
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(t.sum(), x) for t in (y, expected)))
 
 
 def test_products_of_taylor_features_are_the_start_of_the_exponential():

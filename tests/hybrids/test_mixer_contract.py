@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from hybrids import mixers
+from hybrids.decay import undecayed
 from hybrids.errors import ConfigError, ShapeError
 from hybrids.mixer import DelayedMixer, Mixer, MixerConfig, Tune
 
@@ -170,8 +171,9 @@ def test_padding_gets_no_gradient_and_gives_none(mixer):
 
 
 def test_what_must_not_be_decayed_is_marked():
-    marked = {n for n, p in mixers.config("ssm")().build(WIDTH).named_parameters() if hasattr(p, "_no_weight_decay")}
-    assert marked == {"A_log", "D", "dt_bias"}
+    mixer = mixers.config("s4d")().build(WIDTH)
+    wide = {n for n, p in mixer.named_parameters() if p.ndim > 1}
+    assert wide - undecayed(copy.deepcopy(mixer)) == {"C", "out.weight"}
 
 
 def test_an_lstm_that_needs_no_state_gives_the_same_outputs_in_one_call():
@@ -193,6 +195,15 @@ def test_every_weight_learns(mixer):
 def test_state_bytes_is_what_the_state_weighs(mixer, length):
     _, state = mixer(tokens(length, seed=0, batch=1))
     assert mixer.state_bytes(length) == sum(s.numel() * s.element_size() for s in state)
+
+
+@pytest.mark.parametrize("valid", [None, [200, 150]])
+@pytest.mark.parametrize("learning", [True, False])
+def test_a_kept_state_keeps_nothing_else_in_memory(causal, learning, valid):
+    with torch.set_grad_enabled(learning):
+        _, state = causal(tokens(200, seed=0), lengths=None if valid is None else torch.tensor(valid))
+    for s in state:
+        assert s.untyped_storage().nbytes() <= s.nbytes
 
 
 def test_the_work_grows_with_the_length(mixer):
@@ -247,6 +258,17 @@ def test_a_wrong_width_is_named_with_its_cure(mixer):
         mixer(torch.zeros(BATCH, 3, WIDTH - 1, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (BATCH, 0)])
+def test_an_empty_batch_or_chunk_is_refused_by_name(mixer, shape):
+    with pytest.raises(ShapeError, match=r"1 row and 1 step at least, got .*\. Leave out empty chunks\."):
+        mixer(torch.zeros(*shape, WIDTH, dtype=torch.float64))
+
+
+def test_an_empty_batch_is_refused_by_a_step(causal):
+    with pytest.raises(ShapeError, match="1 row and 1 step at least"):
+        causal.step(torch.zeros(0, WIDTH, dtype=torch.float64), causal.initial_state(0))
+
+
 @pytest.mark.parametrize("config", variants(), ids=label)
 def test_a_config_survives_json_and_knows_its_kind_and_source(config):
     assert TypeAdapter(type(config)).validate_json(config.model_dump_json()) == config
@@ -263,13 +285,49 @@ def test_every_even_width_can_be_built(name, width):
     assert y.shape == (1, 3, width)
 
 
-def test_under_bfloat16_autocast_states_stay_float32_and_outputs_stay_close(mixer):
-    single, x = copy.deepcopy(mixer).float(), tokens(29, seed=7).float()
-    exact, _ = single(x)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        y, state = single(x)
+def error(y: torch.Tensor, exact: torch.Tensor) -> float:
+    """Return the RMS of the error over that of the exact output."""
+    return ((y.double() - exact).square().mean().sqrt() / exact.square().mean().sqrt()).item()
+
+
+@pytest.mark.parametrize("learning", [True, False])
+def test_under_bfloat16_autocast_states_stay_float32_and_outputs_stay_close(mixer, learning):
+    single, x = copy.deepcopy(mixer).float(), tokens(29, seed=7)
+    exact = mixer(x)[0].detach()
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.set_grad_enabled(learning):
+        y, state = single(x.float())
     assert all(s.dtype in (torch.float32, torch.int64) for s in state)
-    assert (y.float() - exact).square().mean().sqrt() < BFLOAT16_ERROR * exact.square().mean().sqrt()
+    assert error(y, exact) < BFLOAT16_ERROR
+
+
+@pytest.mark.parametrize("learning", [True, False])
+def test_under_bfloat16_autocast_steps_give_what_one_forward_gives(causal, learning):
+    single, x, steps = copy.deepcopy(causal).float(), tokens(29, seed=7), []
+    exact, state = causal(x)[0].detach(), single.initial_state(BATCH)
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.set_grad_enabled(learning):
+        for x_t in x.float().unbind(1):
+            y_t, state = single.step(x_t, state)
+            steps.append(y_t)
+        y, _ = single(x.float())
+    assert y_t.dtype == y.dtype
+    assert all(s.dtype in (torch.float32, torch.int64) for s in state)
+    assert error(torch.stack(steps, 1), exact) < BFLOAT16_ERROR
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_an_accelerator_gives_what_the_cpu_gives(causal):
+    x, valid = tokens(29, seed=7), torch.tensor([29, 8])
+    _, state = causal(x, lengths=valid)
+    expected, end = causal.step(x[:, 0], state)
+    there = copy.deepcopy(causal).cuda()
+    _, state = there(x.cuda(), lengths=valid.cuda())
+    y_t, state = there.step(x[:, 0].cuda(), state)
+    close((y_t.cpu(), tuple(s.cpu() for s in state)), (expected, end))
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        y, state = there.float()(x.cuda().float())
+    assert all(s.dtype in (torch.float32, torch.int64) for s in state)
+    assert error(y.cpu(), causal(x)[0].detach()) < BFLOAT16_ERROR
 
 
 def test_steps_give_the_same_gradients_as_one_forward(causal):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from hybrids import moe
+from hybrids.errors import ConfigError
 from hybrids.mixers import moe_rnn
 from hybrids.mixers.moe_rnn import MoERNN, forward_reference
 
@@ -70,6 +71,12 @@ def test_a_sequence_is_computed_in_rows_as_short_as_the_routing_allows(monkeypat
     mixer, x = built(active=1), tokens(1, 64)
     mixer(x)
     assert sizes == torch.bincount(mixer.router.route(x)[0].flatten(), minlength=EXPERTS).tolist()
+
+
+@pytest.mark.parametrize("active", [0, EXPERTS + 1])
+def test_a_token_gets_one_to_all_experts(active):
+    with pytest.raises(ConfigError, match=rf"cannot get {active} of 4 experts\. Set active to 1 to 4\."):
+        built(active)
 
 
 def test_equals_go_to_the_lower_number():

@@ -96,6 +96,21 @@ def test_the_stack_runs_only_when_a_window_is_complete(monkeypatch):
     assert runs == [3, 7, 11]
 
 
+def test_without_a_state_to_keep_the_layers_read_each_batch_at_once(monkeypatch):
+    mixer, calls, x = built("lstm", 2, causal=False), [], tokens(6, 12)
+    kernel = torch.nn.LSTM.forward
+    monkeypatch.setattr(torch.nn.LSTM, "forward", lambda *args: (calls.append(1), kernel(*args))[1])
+    mixer(x, lengths=torch.arange(2, 14, 2))
+    assert len(calls) == 1
+
+
+def test_a_half_precision_stack_takes_a_chunk_that_completes_no_window():
+    mixer, x = built("lstm", 4).bfloat16(), tokens(2, 7).bfloat16()
+    y, state = mixer(x[:, :3])
+    assert y.dtype == torch.bfloat16 and not y.any()
+    close(mixer(x[:, 3:], state), (mixer(x)[0][:, 3:], mixer(x)[1]))
+
+
 def test_an_answer_comes_with_the_last_step_of_its_window_and_holds_until_the_next():
     y, _ = built(stride=4)(tokens(1, 11))
     assert not y[:, :3].any()

@@ -169,6 +169,15 @@ def test_a_source_of_another_width_is_refused_with_both_widths():
         initialise(model("attention", 1, width=8), model("attention", 0))
 
 
+@pytest.mark.parametrize(
+    ("text", "says"), [("{", "is not JSON"), ('{"kind": "majority"}', "holds no sequence model of ours: kind")]
+)
+def test_settings_that_are_not_a_networks_are_refused_with_the_first_fault(text, says, tmp_path):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        initialise(model("attention", 0), tmp_path)
+
+
 def test_a_folder_that_holds_no_model_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"holds no config\.json"):
         initialise(model("attention", 0), tmp_path)

@@ -101,6 +101,33 @@ def test_sums_over_time_stay_in_single_precision_under_autocast(kind):
     torch.testing.assert_close(y, exact)
 
 
+@pytest.mark.parametrize("weights", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("inputs", [torch.float64, torch.float32, torch.bfloat16])
+def test_every_way_runs_in_the_precision_of_the_weights_and_at_least_in_single(kind, inputs, weights):
+    by_hand, step, _ = kind
+    net, (x, h) = native(kind).to(weights), sample(FEW_STEPS + 21)
+    x, state = x.detach().to(inputs), torch.promote_types(weights, torch.float32)
+    exact, end = run(native(kind).to(weights).double(), by_hand, x.double(), h, None)
+    close = {"rtol": 0, "atol": 1e-12 if state == torch.float64 else 2e-6, "check_dtype": False}
+    for learning in (True, False):
+        with torch.set_grad_enabled(learning):
+            y, last = run(net, by_hand, x, h, None)
+        assert (y.dtype, last.dtype) == (inputs, state)
+        torch.testing.assert_close(last, end, **close)
+        torch.testing.assert_close(
+            y, exact.to(inputs), rtol=0.01 if inputs == torch.bfloat16 else 0, atol=2e-6, check_dtype=False
+        )
+    for x_t in x.unbind(1):
+        h = step(x_t, h, net.all_weights[0])
+    assert h.dtype == state
+    torch.testing.assert_close(h, end, **close)
+
+
+def test_a_pass_by_hand_over_no_rows_is_empty(kind):
+    x, start = sample(FEW_STEPS, batch=0)
+    assert kind[0](x, start, native(kind).all_weights[0]).shape == (0, FEW_STEPS, WIDTH)
+
+
 def test_every_gate_starts_as_a_rotation():
     _, u, b, c = init_gates(nn.GRU(WIDTH, WIDTH))
     for gate in u.split(WIDTH):

@@ -1,5 +1,6 @@
 """What the recurrent mixers and their bidirectional forms promise beyond the contract of every mixer."""
 
+import copy
 import math
 
 import pytest
@@ -88,6 +89,13 @@ def test_an_lc_bilstm_stream_keeps_less_than_a_window_whatever_the_length():
     assert all(s.dtype == torch.float64 for s in state)
 
 
+def test_an_lc_bilstm_in_half_precision_streams():
+    mixer, x = built("lc_bilstm", chunk=4, right=3).bfloat16(), tokens(14).bfloat16()
+    y, state = mixer.stream(x)
+    y = torch.cat([y, mixer.finish(state)], 1)
+    torch.testing.assert_close(y, mixer(x)[0])
+
+
 def test_no_chunk_of_a_stream_needs_a_minimum_length():
     mixer = built("lc_bilstm")
     y, state = mixer.stream(tokens(1))
@@ -130,3 +138,49 @@ def test_a_recurrent_mixer_in_half_precision_keeps_a_single_precision_state(name
     y_t, state = mixer.step(x[:, 0], state)
     assert y.dtype == y_t.dtype == torch.bfloat16
     assert all(s.dtype == torch.float32 for s in state)
+
+
+@pytest.mark.parametrize("learning", [True, False])
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+def test_a_recurrent_mixer_in_half_precision_adds_up_in_single_precision(name, learning):
+    half, x = built(name).bfloat16(), tokens(29).bfloat16()
+    _, exact = copy.deepcopy(half).double()(x.double())
+    with torch.set_grad_enabled(learning):
+        _, ends = half(x)
+        stepped = half.initial_state(3)
+        for x_t in x.unbind(1):
+            _, stepped = half.step(x_t, stepped)
+    for end, last, truth in zip(ends, stepped, exact, strict=True):
+        torch.testing.assert_close(end.double(), truth, rtol=0, atol=1e-5)
+        torch.testing.assert_close(last.double(), truth, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("learning", [True, False])
+@pytest.mark.parametrize("x_dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "moe_rnn", "attention_rnn"])
+def test_under_autocast_outputs_have_the_precision_of_the_inputs(name, x_dtype, learning):
+    mixer, x = built(name).float(), tokens(9).to(x_dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.set_grad_enabled(learning):
+        y, state = mixer(x, lengths=torch.tensor([9, 1, 4]))
+        y_t, _ = mixer.step(x[:, 0], state)
+    assert y.dtype == y_t.dtype == x_dtype
+
+
+@pytest.mark.parametrize("learning", [True, False])
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+def test_inputs_of_another_precision_are_taken_in_that_of_the_weights(name, learning):
+    mixer, x = built(name), tokens(9).float()
+    with torch.set_grad_enabled(learning):
+        y, state = mixer(x)
+        exact, end = mixer(x.double())
+    assert y.dtype == torch.float32
+    close((y, state), (exact.float(), end))
+
+
+@pytest.mark.parametrize("name", ["lstm", "attention_rnn"])
+def test_rows_without_a_valid_step_keep_their_state_and_give_outputs_with_a_graph(name):
+    mixer, x = built(name), tokens(5).requires_grad_()
+    _, state = mixer(tokens(7))
+    y, after = mixer(x, state, torch.zeros(3, dtype=torch.int64))
+    assert y.shape == x.shape and y.requires_grad
+    close(after, state)
