@@ -4,6 +4,7 @@ Only click is imported here; every verb loads what it needs, so that help answer
 """
 
 import json
+import os
 import re
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import click
 
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its memory profiler warns of blocks older than the measurement
 STARTED = time.monotonic()
 FILE = click.Path(path_type=Path)
 

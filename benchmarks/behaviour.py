@@ -47,7 +47,8 @@ causal and has 4 taps, as the one inside the linear, delta, minimal and state sp
 `moe_rnn` learns with its router's balance loss, times {BALANCE:g}.
 
 Accuracy, mean over the seeds: at the length of training / at the test length; in brackets the least and the highest
-test accuracy where they differ by more than 0.05, and the number of seeds where it is less than that of the task.
+test accuracy where they differ by more than 0.05, and the number of seeds where it is less than that of the task. An
+empty cell was not measured.
 """
 
 
