@@ -60,7 +60,7 @@ def _left_out(family: str, outcome: Outcome, higher: bool) -> Ranked:
     if family in outcome.infeasible:
         state, reason = "infeasible", outcome.infeasible[family]
     elif best:
-        state, reason = "behind", "did not reach the final: others were better on the part that chooses"
+        state, reason = "behind", "did not reach the final: others were as good or better on the part that chooses"
     elif family in outcome.not_tried:
         state, reason = ("failed" if trials else "not tried"), outcome.not_tried[family]
     elif trials:
@@ -116,9 +116,9 @@ def reasons(
     if chosen.baseline and not networks:
         words.append("A simple baseline wins: no network reached the final. More time may change that.")
     if chosen.baseline and networks:
-        best = networks[0]
+        best, verdict = networks[0], "wins" if chosen is choice.best else "is enough"
         words.append(
-            f"A simple baseline wins: the best network, {best.family}, has {best.validation:.4g} where the baseline "
+            f"A simple baseline {verdict}: the best network, {best.family}, has {best.validation:.4g} where the baseline "
             f"has {chosen.mean:.4g}. More data or more time may change that."
         )
     stat = budget.latency_stat
