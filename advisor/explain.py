@@ -118,8 +118,8 @@ def reasons(
     if chosen.baseline and networks:
         best, verdict = networks[0], "wins" if chosen is choice.best else "is enough"
         words.append(
-            f"A simple baseline {verdict}: the best network, {best.family}, has {best.validation:.4g} where the baseline "
-            f"has {chosen.mean:.4g}. More data or more time may change that."
+            f"A simple baseline {verdict}: the best network, {best.family}, has {best.validation:.4g} where the "
+            f"baseline has {chosen.mean:.4g}. More data or more time may change that."
         )
     stat = budget.latency_stat
     words.append(
