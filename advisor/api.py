@@ -8,23 +8,30 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from advisor.data import Dataset, ReadOptions, Task, read
+from advisor import calibrations
+from advisor.audit import Finding, audit
+from advisor.data import Dataset, ReadOptions, read
 from advisor.errors import InputError, NoCandidateError
 from advisor.records import Recommendation, Request
-from advisor.rules import Advice, advise, facts_from
+from advisor.rules import Advice, OwnRule, own_rules, scenario_key
 from advisor.runs import Run
 from profiles.budget import Budget
+from profiles.calibration import Calibration
 from profiles.data import DataProfile, profile_data
+from profiles.dependence import measure_dependence
 from profiles.device import DeviceError, DeviceProfile, available_cores, measure_device
+from profiles.task import Task
 
 if TYPE_CHECKING:
     from advisor.search.driver import Search
+    from advisor.search.problem import Plan
+    from profiles.target import Target
 
 PRESETS = {"fast": 120.0, "medium": 600.0, "best": 3600.0}
 PACKAGES = ("torch", "numpy", "scikit-learn", "optuna", "pandas", "onnx", "onnxruntime")
 MOST_WORKERS = 8
+TARGET_S, TARGET_SHARE = 30.0, 0.15
+"""Seconds, and share of the limit, for timing this device against a target where that was not done before."""
 
 
 def quiet(_: str) -> None:
@@ -33,10 +40,17 @@ def quiet(_: str) -> None:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a file was taken for, before any training."""
+    """What a file was taken for, before any training.
+
+    Attributes:
+        dataset: The sequences.
+        profile: What was measured on them; without the dependence.
+        findings: What the audit found, worst first.
+    """
 
     dataset: Dataset
     profile: DataProfile
+    findings: tuple[Finding, ...]
 
 
 def inspect(
@@ -53,11 +67,32 @@ def inspect(
         InputError: the file cannot be read as sequences.
     """
     dataset = read(Path(data), ReadOptions(task=task, target=tuple(target), time=time, id=id))
-    return Inspection(dataset, profile(dataset))
+    return Inspection(dataset, _profile(dataset), audit(dataset))
 
 
-def profile(dataset: Dataset) -> DataProfile:
-    """Return the measured facts of a dataset."""
+def profile(dataset: Dataset, horizon: int | None = None, seconds: float = 10.0, seed: int = 0) -> DataProfile:
+    """Return the measured facts of a dataset, with how far back its past matters.
+
+    Args:
+        dataset: What `inspect` read.
+        horizon: Steps to forecast; None is one.
+        seconds: About how long the dependence may take.
+        seed: Of what is sampled.
+    """
+    found = _profile(dataset)
+    dependence = measure_dependence(
+        dataset.series,
+        dataset.task,
+        dataset.labels,
+        horizon=horizon,
+        seasons=found.seasons,
+        seconds=seconds,
+        seed=seed,
+    )
+    return found.model_copy(update={"dependence": dependence})
+
+
+def _profile(dataset: Dataset) -> DataProfile:
     return profile_data(dataset.series, dataset.task, dataset.labels, dataset.classes, dataset.freq, dataset.missing)
 
 
@@ -71,6 +106,30 @@ def device_profile(device: str) -> DeviceProfile:
         return measure_device(device)
     except DeviceError as error:
         raise InputError(str(error), error.hint) from error
+
+
+def calibrate(device: str = "cpu", out: Path | None = None, say: Callable[[str], None] = quiet) -> Calibration:
+    """Measure time and memory of every family against length on this device, and keep it for later runs.
+
+    Args:
+        device: cpu, cuda, cuda:0 or mps.
+        out: A file to write too, for `recommend(target_device=...)` on another machine.
+        say: Told a line at a time what happens.
+
+    Raises:
+        InputError: the device is not there.
+    """
+    from profiles import calibration
+
+    try:
+        found = calibration.calibrate(device, say=say)
+    except DeviceError as error:
+        raise InputError(str(error), error.hint) from error
+    say(f"kept in {calibrations.store(found)}")
+    if out is not None:
+        calibration.write(found, out)
+        say(f"written to {out}")
+    return found
 
 
 def load_run(path: str | Path) -> Recommendation:
@@ -95,6 +154,9 @@ def recommend(
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
+    scenario: str | None = None,
+    rules: str | Path | None = None,
+    target_device: str | Path | None = None,
     say: Callable[[str], None] = quiet,
     started: float | None = None,
 ) -> Recommendation:
@@ -116,6 +178,10 @@ def recommend(
         seed: Of every random choice.
         out: Run folder; None: NAME-run beside the working directory's files.
         resume: Go on with what the run folder holds.
+        scenario: SC1 to SC5, or its word; None: recognised.
+        rules: TOML file of the user's own rules, heard beside the documents'.
+        target_device: File that `advisor device --calibrate -o FILE` wrote on the device that the model is for;
+            latencies are then predicted for it.
         say: Told a line at a time what happens.
         started: `time.monotonic()` at which the clock began; None: now.
 
@@ -133,6 +199,10 @@ def recommend(
         time_limit_s = PRESETS["medium"]
     run = Run(Path(out) if out else Path(f"{Path(data).name.split('.')[0]}-run"))
     fresh(run, resume)
+    own = own_rules(Path(rules)) if rules else ()
+    scenario = None if scenario is None else scenario_key(scenario)
+    if target_device:
+        calibrations.load_target(Path(target_device))  # refused before anything is read
     options = ReadOptions(task=task, target=tuple(target), time=time_column, id=id_column)
     dataset = read(Path(data), options)
     say(f"data: {dataset.format}")
@@ -141,7 +211,6 @@ def recommend(
     held = read(Path(test), options, like=dataset) if test else None
     for words in held.notes if held else ():
         say(f"  test file: {words}")
-    facts = profile(dataset)
     request = Request(
         data=str(Path(data).resolve()),
         test=str(Path(test).resolve()) if test else None,
@@ -156,8 +225,11 @@ def recommend(
         families=tuple(families),
         seed=seed,
         streaming=(budget or Budget()).streaming,
+        scenario=scenario,
+        rules=str(Path(rules).resolve()) if rules else None,
+        target_device=str(Path(target_device).resolve()) if target_device else None,
     )
-    return _searched(run, dataset, held, facts, request, budget or Budget(), say, started)
+    return _searched(run, dataset, held, own, request, budget or Budget(), say, started)
 
 
 def fresh(run: Run, resume: bool) -> None:
@@ -181,34 +253,48 @@ def _searched(
     run: Run,
     dataset: Dataset,
     held: Dataset | None,
-    facts: DataProfile,
+    own: Sequence[OwnRule],
     request: Request,
     budget: Budget,
     say: Callable[[str], None],
     started: float,
 ) -> Recommendation:
+    from advisor import knowledge
+    from advisor.conclude import conclude
     from advisor.search.clock import Clock
     from advisor.search.driver import Search
     from advisor.search.prepare import prepare
-    from advisor.search.space import look_back_of
     from hybrids.families import FAMILIES
 
-    machine = device_profile(request.device)
+    facts = _profile(dataset)
     problem = prepare(dataset, held, facts.season, request.horizon, request.seed)
     plan = problem.plan
-    horizon = plan.horizon or None
-    context = look_back_of(plan) if plan.task == "forecast" else None
-    advice = advise(facts_from(facts, machine, budget, horizon, context=context), request.families or tuple(FAMILIES))
+    _say_plan(say, facts, plan)
+    findings = audit(dataset, held, plan.horizon or None)
+    for one in findings:
+        if one.severity == "error":
+            raise InputError(one.says, one.do)
+    known = knowledge.know(
+        facts,
+        device_profile(request.device),
+        findings,
+        problem,
+        request,
+        budget,
+        request.families or tuple(FAMILIES),
+        own,
+    )
+    for line in knowledge.words(known):
+        say(line)
     versions = {**{name: _version(name) for name in PACKAGES}, "python": platform.python_version()}
     run.write("run", {"request": request.model_dump(), "versions": versions, "sha256": dataset.sha256})
-    for name, record in (("data_profile", facts), ("device_profile", machine), ("budget", budget), ("advice", advice)):
-        run.write(name, record)
+    run.write("budget", budget)
+    known.save(run)
     problem.save(run.work)
-    _say_plan(say, facts, plan.horizon, plan.test_words, plan.folds, advice)
     cores = available_cores()
     search = Search(
         problem,
-        families=tuple(one.family for one in advice.ranking),
+        families=tuple(one.family for one in known.advice.ranking),
         budget=budget,
         device=request.device,
         clock=Clock(started, request.time_limit_s),
@@ -217,6 +303,7 @@ def _searched(
         trials=request.trials,
         workers=1 if request.device != "cpu" else max(1, min(cores, MOST_WORKERS)),
         say=say,
+        target=_target(request, known.advice, say),
     )
     try:
         admitted = search.gate()
@@ -226,34 +313,44 @@ def _searched(
         search.final()
         if not search.outcome.contenders:
             _no_candidate(search)
-        return _finish(search, advice, facts, dataset, request, versions, started)
+        return conclude(search, known, dataset, request, versions, started)
     finally:
         search.close()
 
 
-def _say_plan(
-    say: Callable[[str], None], facts: DataProfile, horizon: int, test_words: str, folds: int, advice: Advice
-) -> None:
-    from hybrids.families import FAMILIES
+def _target(request: Request, advice: Advice, say: Callable[[str], None]) -> "Target | None":
+    """Return the device that the model is for, where it is not the one that trains."""
+    if request.target_device is None:
+        return None
+    from profiles.target import TargetError
 
+    limit = request.time_limit_s or PRESETS["medium"]
+    families = [one.family for one in advice.ranking]
+    try:
+        found = calibrations.target_of(
+            request.target_device, request.device, families, seconds=min(TARGET_S, TARGET_SHARE * limit), say=say
+        )
+    except TargetError as error:
+        raise InputError(error.message, error.hint) from error
+    say(f"target: latencies are predicted for {found.name}, not measured there")
+    return found
+
+
+def _say_plan(say: Callable[[str], None], facts: DataProfile, plan: "Plan") -> None:
     size = f"{facts.samples} series, {facts.length_p50} steps (median), {facts.channels} channels"
     task = f"{facts.task}, {len(facts.classes)} classes" if facts.classes else facts.task
     if facts.task == "forecast":
-        task += f", horizon {horizon}, season {facts.season if facts.season > 1 else 'none found'}"
+        task += f", horizon {plan.horizon}, season {facts.season if facts.season > 1 else 'none found'}"
     say(f"task: {task}; {size}")
-    say(f"test: {test_words}; choices are made on {folds} folds of the rest")
-    keys = ", ".join(one.key for one in advice.fired) or "none"
-    expected = [one.family for one in advice.ranking if not FAMILIES[one.family].needs]
-    say(f"documents' rules that fire: {keys}; they expect {', '.join(expected[:3])}")
+    say(f"test: {plan.test_words}; choices are made on {plan.folds} folds of the rest")
 
 
 def _refuse_if_nothing_fits(search: "Search", budget: Budget) -> None:
     """Before anything is fitted: if even the trivial answer breaks the budget, nothing can keep it."""
-    from advisor.search.gate import cost_of, trivial
+    from advisor.search.gate import trivial
 
-    plan = search.plan
-    model, name = trivial(plan)
-    cost = cost_of(model, plan.length, budget, search.device, 0.05)
+    model, name = trivial(search.plan)
+    cost = search.cost(model, search.plan.length, 0.05)
     misses = budget.misses(cost)
     if misses:
         search.outcome.nearest = (name, str(misses[0]))
@@ -266,100 +363,6 @@ def _no_candidate(search: "Search") -> None:
         f"no candidate keeps the budget; nearest is {family} with {miss}.",
         f"relax {miss.split(':')[0].replace('_', '-')} above that, or give a faster device.",
     )
-
-
-def _finish(
-    search: "Search",
-    advice: Advice,
-    facts: DataProfile,
-    dataset: Dataset,
-    request: Request,
-    versions: dict[str, str],
-    started: float,
-) -> Recommendation:
-    from dataclasses import replace
-    from datetime import UTC, datetime
-
-    from safetensors.torch import load_file
-    from torch import nn
-
-    from advisor import explain
-    from advisor.artifact import ModelCard, save_model
-    from advisor.choose import choose, margin_of
-    from advisor.report.html import write_report
-    from advisor.search.gate import cost_of
-    from advisor.search.outcome import load_baseline
-
-    plan, problem, budget, run = search.plan, search.problem, search.budget, search.run
-    choice = choose(search.outcome.contenders, plan, len(problem.rows))
-    chosen = choice.chosen
-    if chosen.gated is None:
-        model: nn.Module = load_baseline(chosen.weights)
-        test = chosen.test
-    else:
-        weights, test = search.refit(chosen)
-        model = chosen.gated.config.build()
-        model.load_state_dict(load_file(weights))
-    cost = cost_of(model, chosen.cost.length, budget, request.device, 0.3)
-    final = replace(chosen, cost=cost, test=test)
-    search.outcome.contenders[search.outcome.contenders.index(chosen)] = final
-    choice = replace(choice, chosen=final, best=final if choice.best is chosen else choice.best)
-    quality = explain.test_quality(problem, test)
-    ranked = explain.ranking(choice, search.outcome, problem, budget, search.families)
-    how = f"the mean {search.metric.name} over {plan.folds} {'origins' if plan.task == 'forecast' else 'folds'}"
-    missed = budget.misses(cost)
-    reasons = explain.reasons(choice, ranked, quality, budget, request, how)
-    if missed:
-        reasons += (f"Measured again after training it no longer keeps the budget: {missed[0]}.",)
-    recommendation = Recommendation(
-        family=final.family,
-        baseline=final.baseline,
-        config=final.config,
-        quality=quality,
-        latency_ms=cost.latency_ms(budget.latency_stat),
-        latency_stat=budget.latency_stat,
-        memory_mib=cost.peak_memory_mib,
-        size_mib=cost.size_mib,
-        ranking=tuple(ranked),
-        tied_with=choice.tied,
-        baselines=tuple(r for r in ranked if r.baseline),
-        advice=explain.checks(advice, ranked, search.metric, margin_of(plan, choice.best.mean, len(problem.rows))),
-        reasons=reasons,
-        request=request,
-        versions=versions,
-        wall_s=time.monotonic() - started,
-    )
-    card = ModelCard(
-        task=plan.task,
-        family=final.family,
-        baseline=final.baseline,
-        classes=dataset.classes,
-        channels=dataset.channels,
-        horizon=plan.horizon or None,
-        season=plan.season,
-        freq=dataset.freq,
-        step=integer_step(dataset),
-        quantiles=(0.1, 0.5, 0.9) if plan.task == "forecast" else (),
-        train_length_max=max(len(s) for s in dataset.series),
-        train_length_min=min(len(s) for s in dataset.series),
-        data_sha256=dataset.sha256,
-        metric=quality.metric,
-        quality=quality.value,
-        quality_low=quality.low,
-        quality_high=quality.high,
-        versions=versions,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    save_model(model, run.path / "model", card)
-    run.write("recommendation", recommendation)
-    write_report(run.path)
-    return recommendation
-
-
-def integer_step(dataset: Dataset) -> int | None:
-    """Return the step between integer stamps; None where stamps are times or there are none."""
-    stamps = dataset.stamps[0] if dataset.stamps else None
-    return int(stamps.step) if isinstance(stamps, pd.RangeIndex) else None
 
 
 def _version(package: str) -> str:

@@ -17,11 +17,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from advisor.baselines import Baseline, BaselineConfig, build
-from advisor.data.dataset import Task
 from advisor.errors import InputError
 from advisor.records import Record
 from advisor.runs import write_text
 from hybrids.model import ModelConfig, SequenceModel
+from profiles.task import Task
 
 CONFIG, WEIGHTS, CARD, WORDS = "config.json", "weights.safetensors", "card.json", "card.md"
 

@@ -1,13 +1,14 @@
 """The choice: the best on the folds, or the cheapest of those that are no worse than a stated margin."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
 from advisor.metrics import METRICS
-from advisor.search.outcome import Contender
-from advisor.search.problem import Plan
 from advisor.stats import corrected_t, holm
+from profiles.task import Task
 
 MARGIN = {"classify": 0.005, "regress": 0.01, "forecast": 0.01}
 """Differences that do not matter: in accuracy, or as a share of the error."""
@@ -16,8 +17,55 @@ ERRORS = 1.5
 LEVEL = 0.05
 
 
+class Price(Protocol):
+    """What the choice reads of a cost."""
+
+    @property
+    def flops(self) -> int:
+        """Operations of one answer."""
+
+    @property
+    def size_mib(self) -> float:
+        """Weights and buffers as stored."""
+
+
+class Entry(Protocol):
+    """What the choice reads of a contender."""
+
+    @property
+    def family(self) -> str:
+        """Of a network, or the name of a baseline."""
+
+    @property
+    def cost(self) -> Price:
+        """What one answer costs."""
+
+    @property
+    def folds(self) -> Mapping[int, float]:
+        """Quality on each fold; every contender has the same folds."""
+
+    @property
+    def mean(self) -> float:
+        """Mean over the folds."""
+
+
+class Division(Protocol):
+    """What the choice reads of the plan."""
+
+    @property
+    def task(self) -> Task:
+        """What is asked of the data."""
+
+    @property
+    def folds(self) -> int:
+        """How many there are."""
+
+
+Judged = TypeVar("Judged", bound=Entry)
+
+
 @dataclass(frozen=True)
-class Choice:
+class Choice(Generic[Judged]):
     """What won, and what could have.
 
     Attributes:
@@ -27,20 +75,20 @@ class Choice:
         p_values: Adjusted p-value of each contender against the best.
     """
 
-    chosen: Contender
-    best: Contender
+    chosen: Judged
+    best: Judged
     tied: tuple[str, ...]
     p_values: dict[str, float]
 
 
-def margin_of(plan: Plan, quality: float, units: int) -> float:
+def margin_of(plan: Division, quality: float, units: int) -> float:
     """Return the difference from `quality` that does not matter, in the metric's unit."""
     if plan.task == "classify":
         return max(MARGIN["classify"], ERRORS / max(1, units))
     return MARGIN[plan.task] * abs(quality)
 
 
-def choose(contenders: list[Contender], plan: Plan, units: int) -> Choice:
+def choose(contenders: Sequence[Judged], plan: Division, units: int) -> Choice[Judged]:
     """Return the cheapest contender within the margin of the best.
 
     Cheapest is fewest operations, then smallest file: facts that do not change from run to run, unlike a latency.

@@ -13,7 +13,7 @@ from profiles.budget import Budget
 
 
 def ranking(
-    choice: Choice, outcome: Outcome, problem: Problem, budget: Budget, families: tuple[str, ...]
+    choice: Choice[Contender], outcome: Outcome, problem: Problem, budget: Budget, families: tuple[str, ...]
 ) -> list[Ranked]:
     """Return every family and baseline, the recommended first, then by the mean over the folds, then the others."""
     metric = METRICS[problem.plan.task]
@@ -57,16 +57,15 @@ def _left_out(family: str, outcome: Outcome, higher: bool) -> Ranked:
     complete = [t for t in trials if t.state == "complete" and t.quality is not None]
     pick = max if higher else min
     best = pick(complete, key=lambda t: t.quality or 0.0) if complete else None
+    failed = [t for t in trials if t.state == "failed"]
     if family in outcome.infeasible:
         state, reason = "infeasible", outcome.infeasible[family]
     elif best:
         state, reason = "behind", "did not reach the final: others were as good or better on the part that chooses"
-    elif family in outcome.not_tried:
-        state, reason = ("failed" if trials else "not tried"), outcome.not_tried[family]
-    elif trials:
-        state, reason = "failed", trials[-1].reason
+    elif failed:
+        state, reason = "failed", failed[-1].reason
     else:
-        state, reason = "not tried", "no time was left to train it"
+        state, reason = "not tried", outcome.not_tried.get(family, "no time was left to train it")
     return Ranked(
         family=family,
         baseline=family not in FAMILIES,
@@ -87,14 +86,19 @@ def test_quality(problem: Problem, scores: list[float]) -> Measured:
     return measured(problem.plan.task, np.array(scores), problem.plan.test_words, groups)
 
 
-def _why(choice: Choice, metric: str) -> str:
+def _why(choice: Choice[Contender], metric: str) -> str:
     if choice.chosen is choice.best:
         return f"best mean {metric} on the folds"
     return f"cheapest within the margin of the best, {choice.best.family} ({choice.best.mean:.4g})"
 
 
 def reasons(
-    choice: Choice, ranked: list[Ranked], quality: Measured, budget: Budget, request: Request, plan_words: str
+    choice: Choice[Contender],
+    ranked: list[Ranked],
+    quality: Measured,
+    budget: Budget,
+    request: Request,
+    plan_words: str,
 ) -> tuple[str, ...]:
     """Return why this one, in sentences whose numbers all stand in the run folder."""
     chosen, metric = choice.chosen, quality.metric
@@ -121,10 +125,13 @@ def reasons(
             f"A simple baseline {verdict}: the best network, {best.family}, has {best.validation:.4g} where the "
             f"baseline has {chosen.mean:.4g}. More data or more time may change that."
         )
-    stat = budget.latency_stat
+    stat, cost = budget.latency_stat, chosen.cost
+    where = request.device
+    if cost.predicted:
+        where = f"{cost.device} (predicted from its calibration, within about {100 * (cost.error or 0):.0f} %)"
     words.append(
-        f"One answer for {budget.batch_size} series takes {chosen.cost.latency_ms(stat):.3g} ms ({stat}) on "
-        f"{request.device}, {chosen.cost.peak_memory_mib:.3g} MiB of memory, {chosen.cost.size_mib:.3g} MiB of weights."
+        f"One answer for {budget.batch_size} series takes {cost.latency_ms(stat):.3g} ms ({stat}) on "
+        f"{where}, {cost.peak_memory_mib:.3g} MiB of memory, {cost.size_mib:.3g} MiB of weights."
     )
     words.append(f"Chosen by {plan_words}.")
     return tuple(words)
@@ -141,11 +148,14 @@ def _times(larger: int, smaller: int) -> str:
 def checks(advice: Advice, ranked: list[Ranked], metric: Metric, margin: float) -> tuple[AdviceCheck, ...]:
     """Return each rule that fired beside the measurement: are the families it prefers as good as the others?
 
-    A difference within `margin` does not speak against a rule.
+    Rules about how to work prefer no family and are left out. A difference within `margin` does not speak against a
+    rule.
     """
     seen = {r.family: r.validation for r in ranked if not r.baseline and r.validation is not None}
     out = []
     for rule in advice.fired:
+        if rule.procedure:
+            continue
         preferred = {f: v for f, v in seen.items() if rule.raises.get(f, 0) > 0}
         others = {f: v for f, v in seen.items() if rule.raises.get(f, 0) <= 0}
         evidence, because = "not measured", "none of the families it speaks of was trained beside another."

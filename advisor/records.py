@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from advisor.data.dataset import Task
+from profiles.task import Task
 
 
 class Record(BaseModel):
@@ -29,6 +29,12 @@ class Request(Record):
     families: tuple[str, ...] = ()
     seed: int = 0
     streaming: bool = False
+    scenario: str | None = None
+    """Key of the scenario that the user named, such as SC3."""
+    rules: str | None = None
+    """File of the user's own rules."""
+    target_device: str | None = None
+    """File with the calibration of the device that the model is for, where it is another one."""
 
 
 class Measured(Record):
@@ -65,6 +71,8 @@ class Trial(Record):
     latency_ms: float | None = None
     memory_mib: float | None = None
     size_mib: float | None = None
+    flops: int | None = None
+    """Operations of one answer for the asked batch; None where it was not measured."""
     train_s: float = 0.0
     reason: str = ""
     curve: tuple[CurvePoint, ...] = ()
@@ -108,10 +116,15 @@ class Recommendation(Record):
     quality: Measured
     latency_ms: float
     latency_stat: str
+    latency_error: float | None = None
+    """Relative error of latencies predicted for a target device, such as 0.1; None where they were measured."""
     memory_mib: float
     size_mib: float
     ranking: tuple[Ranked, ...]
     tied_with: tuple[str, ...]
+    judged: int | None = None
+    """Series that the folds hold together, on which the margin of an accuracy rests; None for a forecast, whose margin
+    is a share of the error, and in older runs."""
     baselines: tuple[Ranked, ...]
     advice: tuple[AdviceCheck, ...]
     reasons: tuple[str, ...]

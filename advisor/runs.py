@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,13 @@ class Run:
         self.path = path
         self.work = path / "work"
 
-    def write(self, name: str, record: BaseModel | dict[str, Any]) -> None:
+    def write(self, name: str, record: BaseModel | Sequence[BaseModel] | dict[str, Any]) -> None:
         """Write `name`.json."""
-        data = record.model_dump(mode="json") if isinstance(record, BaseModel) else record
+        data: Any = record
+        if isinstance(record, BaseModel):
+            data = record.model_dump(mode="json")
+        elif not isinstance(record, dict):
+            data = [one.model_dump(mode="json") for one in record]
         write_text(self.path / f"{name}.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
     def read(self, name: str) -> dict[str, Any]:

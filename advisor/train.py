@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from advisor.data.dataset import Task
 from advisor.records import CurvePoint
 from advisor.search.problem import Rows
 from hybrids.decay import split_by_decay
 from hybrids.heads.forecast import pinball, scale_of
 from hybrids.moe import Router, balance_loss, z_loss
+from profiles.task import Task
 
 BALANCE, ROUTER_Z = 1e-2, 1e-3
 """Weights of the router losses (Fedus et al. 2021, arXiv:2101.03961; Zoph et al. 2022, arXiv:2202.08906)."""

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
 
@@ -39,6 +39,10 @@ class Cost(BaseModel):
     length: int
     device: str
     threads: int
+    predicted: bool = False
+    """The latencies are predicted for another device, whose name `device` then is; not measured there."""
+    error: float | None = None
+    """Relative error of predicted latencies, by the fits they rest on, such as 0.1; None where they are measured."""
 
     def latency_ms(self, stat: LatencyStat) -> float:
         """Return a percentile of the latency in milliseconds."""
@@ -80,7 +84,7 @@ def measure(
     with _set_up(model, target, threads):
         with torch.inference_mode():
             times = _times(model, x, lengths, seconds)
-            peak = _peak_bytes(model, x, lengths)
+            peak = peak_bytes(lambda: model(x, lengths), target)
         flops = count_flops(model, x, lengths)
         used = torch.get_num_threads()
     p50, p95, p99 = (float(p) * 1e3 for p in np.percentile(times, [50, 95, 99]))
@@ -122,6 +126,33 @@ def count_flops(model: nn.Module, x: Tensor, lengths: Tensor) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(x, lengths)
     return int(counter.get_total_flops())
+
+
+def peak_bytes(run: Callable[[], object], target: torch.device) -> int:
+    """Return the most bytes of tensors alive at once during one call of `run`, beyond those alive before it.
+
+    CUDA: the allocator's peak less what it held before. CPU: the running sum of the profiler's `[memory]` events,
+    which sees every temporary inside an operation. Metal has no peak counter: the growth of the driver's pool.
+    """
+    if target.type == "cuda":
+        synchronize(target)
+        torch.cuda.reset_peak_memory_stats(target)
+        before = torch.cuda.memory_allocated(target)
+        run()
+        synchronize(target)
+        return int(torch.cuda.max_memory_allocated(target) - before)
+    if target.type == "mps":
+        torch.mps.empty_cache()
+        before = torch.mps.driver_allocated_memory()
+        run()
+        synchronize(target)
+        return int(max(0, torch.mps.driver_allocated_memory() - before))
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the profiler library writes two lines to stderr each time
+    with torch.autograd.profiler.profile(profile_memory=True) as profile:
+        run()
+    events = profile.kineto_results.events()
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    return int(max(accumulate((change for _, change in changes), initial=0)))
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:
@@ -170,30 +201,3 @@ def _times(model: nn.Module, x: Tensor, lengths: Tensor, seconds: float) -> list
         if end - begin > seconds and (len(times) >= MIN_RUNS or min(times) > seconds):
             break
     return times
-
-
-def _peak_bytes(model: nn.Module, x: Tensor, lengths: Tensor) -> int:
-    """Return the most bytes of tensors alive at once during one forward pass, beyond those alive before it.
-
-    CUDA: the allocator's peak less what it held before. CPU: the running sum of the profiler's `[memory]` events,
-    which sees every temporary inside an operation. Metal has no peak counter: the growth of the driver's pool.
-    """
-    if x.device.type == "cuda":
-        synchronize(x.device)
-        torch.cuda.reset_peak_memory_stats(x.device)
-        before = torch.cuda.memory_allocated(x.device)
-        model(x, lengths)
-        synchronize(x.device)
-        return int(torch.cuda.max_memory_allocated(x.device) - before)
-    if x.device.type == "mps":
-        torch.mps.empty_cache()
-        before = torch.mps.driver_allocated_memory()
-        model(x, lengths)
-        synchronize(x.device)
-        return int(max(0, torch.mps.driver_allocated_memory() - before))
-    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the profiler library writes two lines to stderr each time
-    with torch.autograd.profiler.profile(profile_memory=True) as profile:
-        model(x, lengths)
-    events = profile.kineto_results.events()
-    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
-    return int(max(accumulate((change for _, change in changes), initial=0)))

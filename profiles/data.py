@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from profiles.dependence.model import Dependence
 from profiles.seasonality import MAX_SERIES, MAX_STEPS, Season, find_seasons
-
-Task = Literal["classify", "regress", "forecast"]
+from profiles.task import Task
 
 
 class DataProfile(BaseModel):
@@ -44,6 +43,8 @@ class DataProfile(BaseModel):
     """Periods found, main one first; looked for in forecasting sets only."""
     season: int = 1
     """The main period, 1 where none was found."""
+    dependence: Dependence | None = None
+    """How far back the past matters; None where it was not measured."""
     notes: tuple[str, ...] = ()
     """What was measured on a part of the data, or deserves a look; one sentence each."""
 

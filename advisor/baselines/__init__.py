@@ -12,8 +12,8 @@ from advisor.baselines.boosting import GradientBoosting
 from advisor.baselines.linear import Linear, LinearLags
 from advisor.baselines.random_convolutions import RandomConvolutions
 from advisor.baselines.simple import LastValue, Majority, Mean, SeasonalNaive
-from advisor.data.dataset import Task
 from advisor.errors import InputError
+from profiles.task import Task
 
 __all__ = ["QUANTILES", "Baseline", "BaselineConfig", "build", "fit", "names"]
 

@@ -12,9 +12,9 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from advisor.data.dataset import Task
 from advisor.errors import InputError
 from hybrids.shapes import Lengths, Series
+from profiles.task import Task
 
 QUANTILES = (0.1, 0.5, 0.9)
 """What a forecast holds, in order."""

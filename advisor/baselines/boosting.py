@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from advisor.baselines.base import Baseline, BaselineConfig, Training, fill, resample, take
-from advisor.data.dataset import Task
 from hybrids.mixer import valid_steps
 from hybrids.shapes import Lengths, Series
+from profiles.task import Task
 
 DEPTH = 3
 STAGES = 60

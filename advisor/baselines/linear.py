@@ -18,8 +18,8 @@ from advisor.baselines.base import (
     take,
 )
 from advisor.baselines.simple import masked_mean, residual_quantiles, seasonal_naive, seasonal_scale
-from advisor.data.dataset import Task
 from hybrids.shapes import Lengths, Series
+from profiles.task import Task
 
 ALPHAS = np.logspace(-3, 3, 10)
 BATCH = 128

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from advisor.baselines.base import QUANTILES, Baseline, BaselineConfig, Training, fill, take
-from advisor.data.dataset import Task
 from hybrids.shapes import Lengths, Series
+from profiles.task import Task
 
 
 class Majority(Baseline):

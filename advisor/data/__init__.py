@@ -4,8 +4,8 @@ Whatever is filled, dropped, sorted or renamed on the way is counted in `Dataset
 time, nearest at the edges; infinities count as missing. The rules of each step stand in its module.
 """
 
-from advisor.data.dataset import Dataset, ReadOptions, Task
+from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.reading import read
-from advisor.data.splits import Cut, forecast_cut, split_by_id
+from advisor.data.splits import Cut, folds_by_id, forecast_cut, split_by_id
 
-__all__ = ["Cut", "Dataset", "ReadOptions", "Task", "forecast_cut", "read", "split_by_id"]
+__all__ = ["Cut", "Dataset", "ReadOptions", "folds_by_id", "forecast_cut", "read", "split_by_id"]

@@ -1,13 +1,12 @@
 """The one form that every reader returns and every later step reads."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-Task = Literal["classify", "regress", "forecast"]
+from profiles.task import Task
 
 
 class ReadOptions(BaseModel):
@@ -19,6 +18,43 @@ class ReadOptions(BaseModel):
     """Label column (classify, regress) or the value columns to forecast; empty: guess."""
     time: str | None = None
     id: str | None = None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the rows of a forecasting file lay on its time grid, over all series, before gaps were filled.
+
+    Attributes:
+        rows: Rows with a distinct time.
+        steps: Places of the grid between the first and the last row of each series.
+        moved: Rows that were off the grid.
+        met: Moved rows that fell on the place of another row.
+        shift: Largest distance of a moved row from its place, as a share of a step (0 to 0.5).
+        longest_gap: Most places in a row without a row.
+    """
+
+    rows: int = 0
+    steps: int = 0
+    moved: int = 0
+    met: int = 0
+    shift: float = 0.0
+    longest_gap: int = 0
+
+    @property
+    def gaps(self) -> int:
+        """Return the number of places without a row."""
+        return self.steps - (self.rows - self.met)
+
+    def __add__(self, other: "Sampling") -> "Sampling":
+        """Return the counts of both, and the larger of their extremes."""
+        return Sampling(
+            self.rows + other.rows,
+            self.steps + other.steps,
+            self.moved + other.moved,
+            self.met + other.met,
+            max(self.shift, other.shift),
+            max(self.longest_gap, other.longest_gap),
+        )
 
 
 @dataclass(frozen=True)
@@ -37,6 +73,9 @@ class Dataset:
         stamps: Time of each step of each series (DatetimeIndex, or RangeIndex where the file has no times);
             None unless forecast. Sorted, unique, regular.
         freq: pandas offset alias of the step, such as "h"; None where stamps are integers or not forecast.
+        groups: The file's own id of each labelled series, which may repeat (several series of one person); None
+            where the file has no ids.
+        sampling: How regular the times in the file were; None unless forecast.
         missing: Share of values that were missing in the file, 0 to 1.
         format: What the file was taken for, in words.
         rivals: What else it could have been, each with the flag that says so.
@@ -53,6 +92,8 @@ class Dataset:
     classes: tuple[str, ...] = ()
     stamps: tuple[pd.Index, ...] | None = None
     freq: str | None = None
+    groups: tuple[str, ...] | None = None
+    sampling: Sampling | None = None
     missing: float = 0.0
     format: str = ""
     rivals: tuple[str, ...] = ()
@@ -71,4 +112,5 @@ class Dataset:
             series=tuple(self.series[i] for i in rows),
             labels=None if self.labels is None else self.labels[rows],
             stamps=None if self.stamps is None else tuple(self.stamps[i] for i in rows),
+            groups=None if self.groups is None else tuple(self.groups[i] for i in rows),
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from advisor.data.dataset import Dataset
+from advisor.data.dataset import Dataset, Sampling
 from advisor.data.fill import fill, filled_note, has_value
 from advisor.data.grid import Grid, find_grid, like_grid
 from advisor.data.sniff import Source
@@ -58,10 +58,11 @@ def forecasting_dataset(
     stamps: list[pd.Index] = []
     gone: dict[str, list[str]] = {"without any value": [], f"shorter than {SHORTEST} steps": []}
     empty, short = gone.values()
-    missing = endless = total = moved = clashes = gaps = 0
+    missing = endless = total = 0
+    sampling = Sampling()
     for one in merged:
-        values, index, shifted, met = _place(one, grid)
-        moved, clashes, gaps = moved + shifted, clashes + met, gaps + len(values) - (len(one.stamps) - met)
+        values, index, own = _place(one, grid)
+        sampling += own
         usable = has_value(values)
         empty += [name for name, good in zip(one.ids, usable, strict=True) if not good]
         if len(values) < SHORTEST and like is None:
@@ -82,14 +83,15 @@ def forecasting_dataset(
             "are needed",
             "give more history",
         )
-    if moved:
+    if sampling.moved:
         notes.append(
-            f"The steps are irregular: {moved} rows were moved to the nearest place on the {_words(grid)} grid."
+            f"The steps are irregular: {sampling.moved} rows were moved to the nearest place on the {_words(grid)} "
+            "grid."
         )
-    if clashes:
-        notes.append(f"{clashes} moved rows met another row at the same place; their means were taken.")
-    if gaps:
-        notes.append(f"{gaps} steps had no row on the {_words(grid)} grid; their values count as missing.")
+    if sampling.met:
+        notes.append(f"{sampling.met} moved rows met another row at the same place; their means were taken.")
+    if sampling.gaps:
+        notes.append(f"{sampling.gaps} steps had no row on the {_words(grid)} grid; their values count as missing.")
     notes += filled_note(missing, endless, total)
     constant = [name for name, values in zip(ids, series, strict=True) if np.ptp(values) == 0]
     if constant and like is None:
@@ -98,7 +100,8 @@ def forecasting_dataset(
         )
     return Dataset(
         source.name, "forecast", tuple(ids), tuple(series), ("y",), stamps=tuple(stamps), freq=grid.freq,
-        missing=(missing + endless) / total, format=words, rivals=rivals, notes=tuple(notes), sha256=source.sha256,
+        sampling=sampling, missing=(missing + endless) / total, format=words, rivals=rivals, notes=tuple(notes),
+        sha256=source.sha256,
     )  # fmt: skip
 
 
@@ -166,8 +169,8 @@ def _grid(merged: list[RawSeries], dates: bool, like: Dataset | None, source: So
     return trained
 
 
-def _place(one: RawSeries, grid: Grid) -> tuple[np.ndarray, pd.Index, int, int]:
-    """Return values on the grid (NaN in gaps), their stamps, rows moved, and rows that met another."""
+def _place(one: RawSeries, grid: Grid) -> tuple[np.ndarray, pd.Index, Sampling]:
+    """Return values on the grid (NaN in gaps), their stamps, and how the rows lay on it."""
     places, phase = grid.places(one.stamps)
     first, length = int(places[0]), int(places[-1] - places[0]) + 1
     distinct, values = (places, one.values) if (np.diff(places) > 0).all() else _mean_by(places, one.values)
@@ -178,11 +181,14 @@ def _place(one: RawSeries, grid: Grid) -> tuple[np.ndarray, pd.Index, int, int]:
             "resample it to a coarser regular step, or split it at its long gaps",
         )
     index = grid.index(np.arange(first, first + length), phase)
-    at = index.to_numpy()[places - first]
-    moved = int(np.sum(at.astype(np.int64) != one.stamps))
+    at = index.to_numpy().astype(np.int64)
+    off = np.abs(at[places - first] - one.stamps)
+    step = float(np.median(np.diff(at))) if length > 1 else 1.0
     out = np.full((length, values.shape[1]), np.nan)
     out[distinct - first] = values
-    return out, index, moved, len(places) - len(distinct)
+    longest_gap = int(np.diff(distinct).max(initial=1)) - 1
+    moved, met = int((off > 0).sum()), len(places) - len(distinct)
+    return out, index, Sampling(len(places), length, moved, met, float(off.max()) / step, longest_gap)
 
 
 def _words(grid: Grid) -> str:

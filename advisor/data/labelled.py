@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from advisor.data.dataset import Dataset, Task
+from advisor.data.dataset import Dataset
 from advisor.data.fill import fill, filled_note, has_value
 from advisor.data.sniff import Source
 from advisor.data.table import is_missing, parse_numbers
 from advisor.errors import InputError
+from profiles.task import Task
 
 
 def labelled_task(labels: Sequence[str]) -> Task:
@@ -77,6 +78,7 @@ def labelled_dataset(
         raise InputError(
             f"{file}: no row with values{'' if labels is None else ' and a label'} is left", "check the file"
         )
+    groups = ids
     if ids is None or len(set(ids)) < len(ids):
         if ids is not None:
             notes.append(f"{len(ids) - len(set(ids))} ids repeat; row numbers are used instead.")
@@ -92,6 +94,7 @@ def labelled_dataset(
     _note_overlap(series, like, notes)
     return Dataset(
         source.name, task, tuple(ids[i] for i in keep), tuple(series), channels, labels=encoded, classes=names,
+        groups=None if groups is None else tuple(groups[i] for i in keep),
         missing=(missing + endless) / total, format=words, rivals=rivals, notes=tuple(notes), sha256=source.sha256,
     )  # fmt: skip
 

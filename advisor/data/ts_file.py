@@ -5,11 +5,12 @@ Source: "sktime ts file format" (sktime documentation, ts files). Steps are the 
 
 import numpy as np
 
-from advisor.data.dataset import Dataset, ReadOptions, Task
+from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.labelled import labelled_dataset
 from advisor.data.sniff import Source
 from advisor.data.table import parse_numbers
 from advisor.errors import InputError
+from profiles.task import Task
 
 
 def is_ts(source: Source) -> bool:

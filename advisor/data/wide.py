@@ -7,12 +7,13 @@ import re
 
 import numpy as np
 
-from advisor.data.dataset import Dataset, ReadOptions, Task
+from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.forecasting import RawSeries, forecasting_dataset
 from advisor.data.labelled import labelled_dataset, labelled_task, trim
 from advisor.data.sniff import Source
 from advisor.data.table import Table, is_missing, parse_numbers
 from advisor.errors import InputError
+from profiles.task import Task
 
 LABEL_NAMES = frozenset({"label", "class", "target", "y", "outcome"})
 ID_NAMES = frozenset({"id", "unique_id", "item_id", "series_id", "v1"})

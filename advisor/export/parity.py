@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from advisor.artifact import ModelCard
-from advisor.data.dataset import Task
 from advisor.errors import AdvisorError
 from hybrids.shapes import Lengths, Series
+from profiles.task import Task
 
 TOLERANCE = 1e-4
 LEVEL_SHARE = 0.02

@@ -19,7 +19,16 @@ from advisor.errors import InputError
 from advisor.records import Measured, Ranked, Recommendation, Trial
 
 ABSENT = "–"
-OPTIONAL = ("data_profile.json", "device_profile.json", "advice.json", "budget.json")
+OPTIONAL = (
+    "data_profile.json",
+    "device_profile.json",
+    "advice.json",
+    "budget.json",
+    "audit.json",
+    "turns.json",
+    "calibration.json",
+    "model_reach.json",
+)
 
 
 @dataclass(frozen=True)
@@ -121,10 +130,15 @@ def answer(rec: Recommendation) -> str:
 
 
 def remarks(rec: Recommendation) -> tuple[str, ...]:
-    """Return what a reader must not miss: a baseline that won, families that are as good."""
+    """Return what a reader must not miss: a baseline that won, predicted latencies, families that are as good."""
     found = []
     if rec.baseline:
         found.append("A simple baseline is the answer here, not a sequence model; the reasons say why.")
+    if rec.latency_error is not None:
+        found.append(
+            f"Latencies are predicted for the target device from its calibration, within about "
+            f"{100 * rec.latency_error:.0f} %, not measured there."
+        )
     if rec.tied_with:
         found.append(f"Cannot be told from the best with these data: {', '.join(rec.tied_with)}.")
     return tuple(found)

@@ -5,9 +5,8 @@ Every number on the page comes from a file of the run folder, and each table nam
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from advisor.records import Ranked
 from advisor.report import (
@@ -15,6 +14,7 @@ from advisor.report import (
     Records,
     answer,
     apart,
+    before,
     clean,
     duration,
     interval,
@@ -24,9 +24,8 @@ from advisor.report import (
     remarks,
     state_and_why,
 )
-from advisor.report.pictures import Picture, learning_curves, quality_latency
-
-MOST_ROWS, MOST_ITEMS = 200, 12
+from advisor.report.parts import MOST_ROWS, figure, flat, pairs, table, words_of
+from advisor.report.pictures import learning_curves, quality_latency
 
 
 def write_report(run: Path) -> Path:
@@ -54,6 +53,10 @@ def _page(r: Records) -> str:
         ("The documents beside the measurement", _advice),
         ("Baselines", lambda r: _ranked(r, r.rec.baselines, "recommendation.json")),
         ("Learning curves", _curves),
+        ("What would change the advice", before.turns),
+        ("How far back the past matters", before.past),
+        ("Length and cost on this device", before.length_and_cost),
+        ("Audit of the data", before.findings),
         ("The data", lambda r: _facts(r, "data_profile.json")),
         ("The device", lambda r: _facts(r, "device_profile.json")),
         ("The budget", lambda r: _facts(r, "budget.json")),
@@ -75,20 +78,6 @@ def _answer(r: Records) -> str:
     said = f"<p>Use <b>{clean(r.rec.family)}</b>: {clean(answer(r.rec))}</p>"
     said += "".join(f"<p>{clean(remark)}</p>" for remark in remarks(r.rec))
     return f'<div class="answer">{said}</div>' + "".join(f"<p><b>Note.</b> {clean(note)}</p>" for note in r.notes)
-
-
-def _table(heads: Sequence[tuple[str, str]], rows: Iterable[tuple[str, Sequence[str]]], source: str) -> str:
-    """Return a table: heads (text, CSS class of the column), rows (CSS class, cells that are HTML already)."""
-    top = "".join(f'<th scope="col" class="{kind}">{clean(name)}</th>' for name, kind in heads)
-    body = []
-    for row_kind, cells in rows:
-        tags = [f'<td class="{kind}">{cell}</td>' for cell, (_, kind) in zip(cells, heads, strict=True)]
-        tags[0] = f'<th scope="row" class="{heads[0][1]}">{cells[0]}</th>'
-        body.append(f'<tr class="{row_kind}">{"".join(tags)}</tr>')
-    return (
-        f'<div class="wide"><table><caption>From {clean(source)}</caption><thead><tr>{top}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
-    )
 
 
 def _ranked(r: Records, ranked: Sequence[Ranked], source: str) -> str:
@@ -118,7 +107,7 @@ def _ranked(r: Records, ranked: Sequence[Ranked], source: str) -> str:
         kind, (state, because) = one.state.replace(" ", "-"), state_and_why(one)
         cells.append(f'<span class="{kind}">{state}</span>{clean(because)}')
         rows.append(("first" if one.state == "recommended" else "", cells))
-    return _table(heads, rows, source)
+    return table(heads, rows, source)
 
 
 def _ranking(r: Records) -> str:
@@ -133,16 +122,11 @@ def _ranking(r: Records) -> str:
     )
 
 
-def _figure(picture: Picture, said: str) -> str:
-    notes = " ".join(clean(note) for note in picture.notes)
-    return f'<figure><div class="wide">{picture.svg}</div><figcaption>{said} {notes}</figcaption></figure>'
-
-
 def _picture(r: Records) -> str:
     limit = r.facts["budget.json"].get("max_latency_ms")
     limit = float(limit) if isinstance(limit, int | float) and 0 < limit < float("inf") else None
     said = "Every candidate of trials.jsonl. Point at a mark to read its numbers; the ring is the recommended one."
-    return _figure(quality_latency(r.rec, r.trials, limit), said) + _trials(r)
+    return figure(quality_latency(r.rec, r.trials, limit), said) + _trials(r)
 
 
 def _trials(r: Records) -> str:
@@ -154,17 +138,15 @@ def _trials(r: Records) -> str:
         rows.append(("", [*cells, number(t.size_mib), duration(t.train_s), str(t.seed), clean(t.reason, 160)]))
     more = len(r.trials) - len(rows)
     cut = f"<p>{number(more)} more in trials.jsonl.</p>" if more else ""
-    table = _table(heads, rows, "trials.jsonl")
-    return f"<details><summary>All {number(len(r.trials))} trials</summary>{table}{cut}</details>"
+    every = table(heads, rows, "trials.jsonl")
+    return f"<details><summary>All {number(len(r.trials))} trials</summary>{every}{cut}</details>"
 
 
 def _curves(r: Records) -> str:
     picture = learning_curves(r.rec, r.trials)
     if picture is None:
         return "<p>No learning curve was saved in trials.jsonl.</p>"
-    return _figure(
-        picture, "The best trial of each family in trials.jsonl, up to its last look at the validation data."
-    )
+    return figure(picture, "The best trial of each family in trials.jsonl, up to its last look at the validation data.")
 
 
 def _reasons(r: Records) -> str:
@@ -189,10 +171,11 @@ def _advice(r: Records) -> str:
         )
         for a in r.rec.advice
     ]
-    said = _table(heads, rows, "recommendation.json") if rows else "<p>No rule was compared with a measurement.</p>"
+    said = table(heads, rows, "recommendation.json") if rows else "<p>No rule was compared with a measurement.</p>"
     ranking = r.facts["advice.json"].get("ranking")
     named = [one for one in ranking if isinstance(one, dict) and "family" in one] if isinstance(ranking, list) else []
-    order = ", ".join(f"{one['family']} ({_said(one.get('score'))})" for one in named)
+    said += before.conflicts(r)
+    order = ", ".join(f"{one['family']} ({words_of(one.get('score'))})" for one in named)
     return said + (
         f'<p class="soft">Order by the documents alone, with score (advice.json): {clean(order, 2000)}.</p>'
         if order
@@ -203,55 +186,23 @@ def _advice(r: Records) -> str:
 def _facts(r: Records, name: str) -> str:
     if not r.facts[name]:
         return f"<p>{name} is not in the run folder.</p>"
-    return _pairs(_flat(r.facts[name]), name)
-
-
-def _pairs(pairs: Iterable[tuple[str, object]], source: str) -> str:
-    every = [(clean(name.replace("_", " ")), clean(_said(value), 1000)) for name, value in pairs]
-    rows = "".join(f'<tr><th scope="row">{name}</th><td>{value}</td></tr>' for name, value in every[:MOST_ROWS])
-    cut = f"<p>{len(every) - MOST_ROWS} more in {source}.</p>" if len(every) > MOST_ROWS else ""
-    return f'<table class="facts"><caption>From {source}</caption><tbody>{rows}</tbody></table>{cut}'
-
-
-def _flat(value: dict[str, Any], above: str = "") -> Iterable[tuple[str, object]]:
-    for key, inner in value.items():
-        if isinstance(inner, dict) and inner:
-            yield from _flat(inner, f"{above}{key}: ")
-        else:
-            yield f"{above}{key}", inner
-
-
-def _said(value: object) -> str:
-    """Return a JSON value in words."""
-    if value is None or value in ([], {}, ""):
-        return ABSENT
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return number(value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {_said(inner)}" for key, inner in value.items())
-    if isinstance(value, list | tuple):
-        more = f" and {len(value) - MOST_ITEMS} more" if len(value) > MOST_ITEMS else ""
-        between = "; " if any(isinstance(v, dict | list) or (isinstance(v, str) and " " in v) for v in value) else ", "
-        return between.join(_said(v).removesuffix(".") for v in value[:MOST_ITEMS]) + more
-    return str(value)
+    return pairs(flat({key: value for key, value in r.facts[name].items() if key != "dependence"}), name)
 
 
 def _method(r: Records) -> str:
     states = [t.state for t in r.trials]
     counts = {state: states.count(state) for state in ("complete", "pruned", "infeasible", "failed") if state in states}
     asked = r.rec.request.model_dump(mode="json")
-    pairs: dict[str, object] = {
+    known: dict[str, object] = {
         "reported on": f"{r.rec.quality.split}, unseen by every choice",
         "chosen on": "validation",
     }
-    pairs |= {
+    known |= {
         "seed": str(asked.pop("seed")),
         "time used": duration(r.rec.wall_s),
         "time limit": duration(asked.pop("time_limit_s")),
     }
-    pairs |= {"trials": f"{number(len(states))}: {_said(counts)}" if states else "0"}
-    pairs |= {f"asked: {key}": value for key, value in asked.items() if value not in (None, [], "")}
-    pairs |= {f"version: {name}": version for name, version in r.rec.versions.items()}
-    return _pairs(pairs.items(), "recommendation.json and trials.jsonl")
+    known |= {"trials": f"{number(len(states))}: {words_of(counts)}" if states else "0"}
+    known |= {f"asked: {key}": value for key, value in asked.items() if value not in (None, [], "")}
+    known |= {f"version: {name}": version for name, version in r.rec.versions.items()}
+    return pairs(known.items(), "recommendation.json and trials.jsonl")

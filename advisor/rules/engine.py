@@ -7,10 +7,14 @@ from functools import cache
 from types import MappingProxyType
 
 from advisor.errors import InputError
-from advisor.rules import length, resource, scenario
-from advisor.rules.facts import Facts, Fired, Frozen, scenarios
+from advisor.rules import hardware, length, practice, resource, scenario
+from advisor.rules.conflicts import Conflict, Settled, settle
+from advisor.rules.facts import Facts
+from advisor.rules.own import OwnRule
+from advisor.rules.table import Fired, Frozen, scenario_key, scenarios
 
 Rule = Callable[[Facts], Fired | None]
+SIGNATURE = {"facts": Facts, "return": Fired | None}
 
 
 class FamilyAdvice(Frozen):
@@ -18,7 +22,7 @@ class FamilyAdvice(Frozen):
 
     family: str
     score: float
-    """Sum of weight times strength over the rules that fired; 0 where none speaks of it."""
+    """Sum of weight times strength over the rules that fired and were not set aside; 0 where none speaks of it."""
     reasons: tuple[str, ...]
 
 
@@ -28,52 +32,69 @@ class Advice(Frozen):
     fired: tuple[Fired, ...]
     ranking: tuple[FamilyAdvice, ...]
     """Every family asked about, best first; equal scores keep the order in which the families were given."""
+    conflicts: tuple[Conflict, ...] = ()
+    """Where rules of different tiers contradicted each other, family by family in the order of the ranking."""
 
 
 @cache
 def rules() -> Mapping[str, Rule]:
     """Return key -> rule, in the order of scenarios.toml.
 
-    A rule is a public function of one of the rule modules that takes facts; its key opens its docstring.
+    A rule is a function of one of the rule modules with that signature; its key opens its docstring.
     """
     found = {
         (inspect.getdoc(rule) or "").partition(":")[0]: rule
-        for module in (scenario, length, resource)
+        for module in (scenario, length, resource, practice, hardware)
         for name, rule in inspect.getmembers(module, inspect.isfunction)
-        if rule.__module__ == module.__name__ and list(inspect.signature(rule).parameters) == ["facts"]
+        if rule.__module__ == module.__name__ and inspect.get_annotations(rule) == SIGNATURE
     }
     return MappingProxyType({key: found[key] for key in scenarios()})
 
 
-def page(key: str) -> str:
-    """Return the page of a rule: what it says, why, when not, on what evidence.
+def page(key: str, own: Sequence[OwnRule] = ()) -> str:
+    """Return the page of a rule: when it fires, what it says, why, when not, on what evidence.
+
+    Args:
+        key: Of the rule, in any case.
+        own: The user's rules, which have a short page.
 
     Raises:
         InputError: no rule has that key; the hint offers the nearest.
     """
-    rule = rules().get(key.upper())
-    if rule is None:
-        near = get_close_matches(key.upper(), rules(), cutoff=0.5) or list(rules())
-        raise InputError(f"no rule has the key {key!r}.", f"Did you mean {' or '.join(near)}?")
-    return inspect.getdoc(rule) or ""
+    pages = {one.key.upper(): one.page() for one in own}
+    pages |= {name: inspect.getdoc(rule) or "" for name, rule in rules().items()}
+    if key.upper() in pages:
+        return pages[key.upper()]
+    near = get_close_matches(key.upper(), pages, cutoff=0.5) or list(pages)
+    raise InputError(f"no rule has the key {key!r}.", f"Did you mean {' or '.join(near)}?")
 
 
-def advise(facts: Facts, families: Sequence[str]) -> Advice:
-    """Return the rules that fire and the families they prefer.
+def advise(facts: Facts, families: Sequence[str], own: Sequence[OwnRule] = ()) -> Advice:
+    """Return the rules that fire, the families they prefer, and where they contradict each other.
 
     Args:
         facts: The situation.
         families: Names of the families to rank; each appears once in the answer.
+        own: The user's rules, heard like the documents'; see `own_rules`.
+
+    Raises:
+        InputError: the facts name a scenario that does not exist.
     """
-    fired = tuple(answer for rule in rules().values() if (answer := rule(facts)) is not None)
-    advice = [_judge(family, fired) for family in dict.fromkeys(families)]
-    return Advice(fired=fired, ranking=tuple(sorted(advice, key=lambda one: -one.score)))
+    if facts.scenario is not None:
+        scenario_key(facts.scenario)
+    answers = [*(rule(facts) for rule in rules().values()), *(rule.answer(facts) for rule in own)]
+    fired = tuple(answer for answer in answers if answer is not None)
+    settled = {family: settle(family, fired) for family in families}
+    ranking = sorted((_judge(family, found) for family, found in settled.items()), key=lambda one: -one.score)
+    conflicts = tuple(one for judged in ranking for one in settled[judged.family].conflicts)
+    return Advice(fired=fired, ranking=tuple(ranking), conflicts=conflicts)
 
 
-def _judge(family: str, fired: tuple[Fired, ...]) -> FamilyAdvice:
-    heard = [(one, one.raises[family] * one.strength) for one in fired if family in one.raises]
-    if not heard:
-        return FamilyAdvice(family=family, score=0.0, reasons=("No rule that fired speaks for or against it.",))
-    heard.sort(key=lambda pair: -abs(pair[1]))
-    reasons = tuple(f"{one.key} {share:+.2f}: {one.says} {one.because}" for one, share in heard)
-    return FamilyAdvice(family=family, score=round(sum(share for _, share in heard), 4), reasons=reasons)
+def _judge(family: str, settled: Settled) -> FamilyAdvice:
+    heard = sorted(settled.heard, key=lambda pair: -abs(pair[1]))
+    reasons = [f"{one.key} {share:+.2f}: {one.says} {one.because}" for one, share in heard]
+    reasons += [one.says for one in settled.conflicts]
+    score = round(sum(share for _, share in heard), 4)
+    return FamilyAdvice(
+        family=family, score=score, reasons=tuple(reasons) or ("No rule that fired speaks for or against it.",)
+    )

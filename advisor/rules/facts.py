@@ -1,28 +1,21 @@
-"""What a rule reads (`Facts`), what it knows (`Scenario`) and what it answers (`Fired`). No torch."""
+"""What a rule reads: the situation of the user as numbers (`Facts`), taken from measured profiles. No torch."""
 
-import tomllib
-from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from advisor.rules.table import Frozen, scenario_key
 from profiles.budget import Budget
+from profiles.crossover import Crossovers
 from profiles.data import DataProfile
 from profiles.device import DeviceProfile
 
 Task = Literal["classify", "regress", "forecast", "tag", "transcribe", "translate"]
 Modality = Literal["series", "text", "audio", "several"]
+ReachKind = Literal["lag", "from the end", "from the start", "from the middle"]
 REALTIME_MS = 100.0
 EDGE_MODEL_MIB, EDGE_MEMORY_MIB = 2.0, 64.0
-
-
-class Frozen(BaseModel):
-    """Data only: comparable, JSON in and out, no unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def _on_edge(known: Mapping[str, Any]) -> bool:
@@ -51,7 +44,19 @@ class Facts(Frozen):
     season: int = Field(default=1, ge=1)
     context: int | None = Field(default=None, ge=1)
     """Steps a model reads for one answer; None is the whole series."""
+    reach: int | None = Field(default=None, ge=0)
+    """Steps of the past that matter, measured on the data; None was not measured."""
+    reach_high: int | None = Field(default_factory=lambda known: known.get("reach"), ge=0)
+    """Upper end of the interval of `reach`; None where the past may matter for longer than was looked at."""
+    reach_kind: ReachKind = "lag"
+    """What a step of `reach` counts from."""
+    step_ms: float | None = Field(default=None, gt=0)
+    """Time between two steps of the input."""
     modality: Modality = "series"
+    scenario: str | None = None
+    """SC1 to SC5, or its word: the application as the user names it; None is recognised from the other facts."""
+    pretrained: bool = False
+    """Weights of a pretrained Transformer are at hand."""
     streaming: bool = False
     batch_size: int = Field(default=1, ge=1)
     max_latency_ms: float | None = Field(default=None, gt=0)
@@ -59,8 +64,16 @@ class Facts(Frozen):
     max_model_mib: float | None = Field(default=None, gt=0)
     device_kind: Literal["cpu", "cuda", "mps"] | None = None
     device_memory_mib: float | None = Field(default=None, gt=0)
+    crossovers: Crossovers | None = None
+    """Lengths at which attention and recurrence cost the same on this device; None was not calibrated."""
+    missing_operators: tuple[str, ...] = ()
+    """Operators that the target lacks, as ONNX (`Loop`) or torch (`aten::gru`) names them."""
+    failed_families: dict[str, str] = Field(default_factory=dict)
+    """Family -> why it could not run on the target when that was calibrated."""
     edge: bool = Field(default_factory=_on_edge)
     """A phone or embedded device: said, or at most 2 MiB for the model or 64 MiB for its memory."""
+    cloud: bool | None = None
+    """Answers are given by a service in a data centre; None is not known."""
     realtime: bool = Field(default_factory=_in_real_time)
     """An answer must come while the input lasts: said, or streaming, or at most 100 ms for an answer."""
 
@@ -74,6 +87,13 @@ class Facts(Frozen):
         """Steps of the longest input to plan for: the context, or the 99th percentile of the lengths."""
         return min(self.context or self.length_p99, self.length_p99)
 
+    @property
+    def needed(self) -> int:
+        """Steps that an answer needs: the measured reach where it ends inside what a model reads, else all of it."""
+        if self.reach is None or self.reach_high is None:
+            return self.length
+        return min(self.length, self.reach)
+
 
 def facts_from(
     data: DataProfile,
@@ -84,6 +104,13 @@ def facts_from(
     context: int | None = None,
     modality: Modality = "series",
     edge: bool | None = None,
+    cloud: bool | None = None,
+    pretrained: bool = False,
+    step_ms: float | None = None,
+    crossovers: Crossovers | None = None,
+    missing_operators: Iterable[str] = (),
+    failed_families: Mapping[str, str] | Iterable[str] = (),
+    scenario: str | None = None,
 ) -> Facts:
     """Return the facts of measured profiles.
 
@@ -96,11 +123,21 @@ def facts_from(
             max(3 horizons, 2 seasons), as far as the median series has them before its last horizon.
         modality: What the sequences are.
         edge: Whether the user says it is a phone or an embedded device; None derives it from the budget.
+        cloud: Whether answers come from a data centre; None is not known.
+        pretrained: Whether weights of a pretrained Transformer are at hand.
+        step_ms: Time between two steps of the input.
+        crossovers: What was measured on the device; None leaves the documents' 512 and 1024.
+        missing_operators: What the target lacks.
+        failed_families: Families that could not run on the target, with the reason where it is known.
+        scenario: SC1 to SC5, or its word; None recognises it.
+
+    Raises:
+        InputError: no scenario has that name.
     """
     limits = budget or Budget()
     if context is None and data.task == "forecast" and horizon is not None:
         context = max(1, min(data.length_p50 - horizon, max(3 * horizon, 2 * data.season)))
-    said = {} if edge is None else {"edge": edge}
+    failed = failed_families if isinstance(failed_families, Mapping) else dict.fromkeys(failed_families, "")
     return Facts(
         task=data.task,
         samples=data.samples,
@@ -111,7 +148,10 @@ def facts_from(
         horizon=horizon,
         season=data.season,
         context=context,
+        step_ms=step_ms,
         modality=modality,
+        scenario=None if scenario is None else scenario_key(scenario),
+        pretrained=pretrained,
         streaming=limits.streaming,
         batch_size=limits.batch_size,
         max_latency_ms=limits.max_latency_ms,
@@ -119,52 +159,20 @@ def facts_from(
         max_model_mib=limits.max_model_mib,
         device_kind=None if device is None else device.kind,
         device_memory_mib=None if device is None else device.memory_mib,
-        **said,
+        crossovers=crossovers,
+        missing_operators=tuple(missing_operators),
+        failed_families=dict(failed),
+        cloud=cloud,
+        **_reach(data, min(context or data.length_p50, data.length_p50)),
+        **({} if edge is None else {"edge": edge}),
     )
 
 
-class Scenario(Frozen):
-    """One piece of advice of the documents."""
-
-    key: str
-    document: str
-    says: str
-    families: dict[str, float]
-    """Family -> weight, -1 to 1: above 0 prefers, below 0 advises against."""
-
-
-class Fired(Frozen):
-    """A rule that speaks to the user's facts."""
-
-    key: str
-    document: str
-    says: str
-    strength: float = Field(ge=0, le=1)
-    """How clearly the facts are the rule's case."""
-    because: str
-    """The user's facts, with their numbers."""
-    raises: dict[str, float]
-    """Family -> weight, before the strength."""
-    cap_length: int | None = None
-    """MEM1 only: the longest sequence whose attention matrices fit."""
-
-
-@cache
-def scenarios() -> Mapping[str, Scenario]:
-    """Return key -> advice, in the order of scenarios.toml."""
-    table = tomllib.loads((files("advisor.rules") / "scenarios.toml").read_text(encoding="utf-8"))
-    return MappingProxyType({key: Scenario(key=key, **row) for key, row in table.items()})
-
-
-def fired(key: str, strength: float, because: str, cap_length: int | None = None) -> Fired:
-    """Return the answer of rule `key`, with the words and weights of scenarios.toml; the strength is cut to 0..1."""
-    row = scenarios()[key]
-    return Fired(
-        key=key,
-        document=row.document,
-        says=row.says,
-        strength=round(min(1.0, max(0.0, strength)), 3),
-        because=because,
-        raises=row.families,
-        cap_length=cap_length,
-    )
+def _reach(data: DataProfile, length: int) -> dict[str, Any]:
+    """Return the facts on the reach; one that ends where the look ended, inside what a model reads, has no end."""
+    found = data.dependence
+    if found is None:
+        return {}
+    is_open = found.reach_high >= found.looked and found.looked < length
+    high = None if is_open else found.reach_high
+    return {"reach": found.reach_steps, "reach_high": high, "reach_kind": found.kind}

@@ -2,12 +2,26 @@
 
 from math import isqrt
 
-from advisor.rules.facts import Facts, Fired, fired
+from advisor.rules.facts import Facts
+from advisor.rules.table import Fired, fired, scenarios
 
 HEADS, TRAINING_BATCH = 4, 32
 SHARE = 0.5
 """Part of the memory that attention matrices may take; the rest is for weights, other activations and the system."""
 FEW_SERIES, FEW_STEPS = 1000, 10_000
+
+
+def look_ahead_steps() -> int:
+    """Return the steps that an answer of lc_bilstm waits for: the rest of its chunk and R more, C - 1 + R."""
+    numbers = scenarios()["SC1"].numbers
+    return numbers["chunk"] - 1 + numbers["right"]
+
+
+def look_ahead_is_late(facts: Facts) -> bool:
+    """Say whether that wait alone is longer than the latency allowed; no where either is not known."""
+    if facts.step_ms is None or facts.max_latency_ms is None:
+        return False
+    return look_ahead_steps() * facts.step_ms > facts.max_latency_ms
 
 
 def attention_length_cap(memory_mib: float, batch: int, heads: int = HEADS) -> int:
@@ -24,6 +38,9 @@ def attention_length_cap(memory_mib: float, batch: int, heads: int = HEADS) -> i
 def quadratic_memory(facts: Facts) -> Fired | None:
     """MEM1: attention memory grows with the square of the length, so the length needs a cap.
 
+    Fires when:
+        The longest input (99th percentile, or the context) passes the cap. Strength 0.5 at the cap, towards 1 with
+        the length.
     Why:
         Each head holds a weight for every pair of steps: batch * heads * L^2 * 4 bytes (fp32). The cap is the L at
         which this fills half of the memory: of the limit on one answer at the asked batch size, and of the device at
@@ -49,21 +66,27 @@ def quadratic_memory(facts: Facts) -> Fired | None:
     if facts.longest <= cap:
         return None
     need = f"Sequences have up to {facts.longest} steps; {HEADS} heads of L^2 * 4 bytes fill {where} at {cap} steps."
+    if facts.reach is not None and facts.reach_high is not None and facts.reach_high <= cap:
+        need += f" No more than {facts.reach_high} steps were found to matter: the cap should cost no quality."
     return fired("MEM1", 1 - 0.5 * cap / facts.longest, need, cap_length=max(1, cap))
 
 
 def small_data(facts: Facts) -> Fired | None:
     """SML1: on a small data set a small LSTM overfits less than a large Transformer.
 
+    Fires when:
+        There are fewer than 1000 labelled series or, for forecasting, fewer than 10,000 observed steps in all.
+        Strength 1 where there are next to none, falling to 0.2 at the bound.
     Why:
         Recurrence already assumes that order matters and that the near past weighs more; attention must learn both.
         Fewer parameters leave less to fit by chance.
     Does not apply:
-        From 1000 labelled series on, or from 10,000 observed steps on for forecasting, or when a
-        pretrained Transformer is fine-tuned (PRE1).
+        When a pretrained Transformer is fine-tuned (PRE1): it has seen other data before.
     Evidence:
         D2. The two bounds are ours: the document gives none.
     """
+    if facts.pretrained:
+        return None
     forecast = facts.task == "forecast"
     have, few = (facts.total_steps, FEW_STEPS) if forecast else (facts.samples, FEW_SERIES)
     if have >= few:
@@ -75,6 +98,9 @@ def small_data(facts: Facts) -> Fired | None:
 def step_by_step(facts: Facts) -> Fired | None:
     """STR1: a stream answered step by step wants a recurrent model.
 
+    Fires when:
+        The user asks for answers step by step (`--streaming`). Strength 1. Where the time between two steps is known
+        and the look-ahead of lc_bilstm alone is over the latency allowed, it speaks against lc_bilstm too.
     Why:
         A state of fixed size takes one step in and gives one answer out at constant cost. Full attention wants the
         whole sequence, and with a cache its cost grows with every step.
@@ -87,17 +113,22 @@ def step_by_step(facts: Facts) -> Fired | None:
     if not facts.streaming:
         return None
     limit = "" if facts.max_latency_ms is None else f", each within {facts.max_latency_ms:g} ms"
-    return fired("STR1", 1.0, f"Answers are wanted step by step{limit}.")
+    if not look_ahead_is_late(facts):
+        return fired("STR1", 1.0, f"Answers are wanted step by step{limit}.")
+    because = f"Answers are wanted step by step{limit}, and one step comes every {facts.step_ms:g} ms."
+    return fired("STR1", 1.0, because, case="no_look_ahead")
 
 
 def embedded_device(facts: Facts) -> Fired | None:
     """EDG1: a phone or an embedded device wants a small LSTM.
 
+    Fires when:
+        The user says that the device is embedded, or allows at most 2 MiB for the model or 64 MiB for its memory.
+        Strength 1.
     Why:
         It does enough with few weights, and every mobile runtime has fast kernels for it.
     Does not apply:
-        Above 2 MiB for the model and 64 MiB for its memory, unless the user says that the device is embedded; or where
-        the runtime of the device lacks the operators (HW1).
+        Where the runtime of the device lacks the operators (HW1), or where a larger limit lets better models in.
     Evidence:
         D2. The two bounds are ours: the document gives none.
     """

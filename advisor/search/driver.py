@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 import numpy as np
 import optuna
+from torch import nn
 
 from advisor import baselines, metrics
 from advisor.runs import Run
@@ -27,6 +28,8 @@ from advisor.search.space import Knobs, look_back_of, training
 from advisor.search.studies import Studies
 from hybrids.families import FAMILIES
 from profiles.budget import Budget
+from profiles.cost import Cost
+from profiles.target import Target
 
 GENERATION = 4
 STEPS_BY_TRIALS = 200
@@ -58,9 +61,10 @@ class Search:
         trials: int | None,
         workers: int,
         say: Callable[[str], None],
+        target: Target | None = None,
     ) -> None:
         self.problem, self.plan = problem, problem.plan
-        self.families, self.budget, self.device = families, budget, device
+        self.families, self.budget, self.device, self.target = families, budget, device, target
         self.clock, self.run, self.seed, self.say = clock, run, seed, say
         self.most_trials, self.workers = trials, workers
         self.metric = metrics.METRICS[self.plan.task]
@@ -91,12 +95,15 @@ class Search:
             if self.budget.streaming and not row.streams:
                 self.outcome.infeasible[family] = "it wants the whole sequence, or a past that grows (STR1)"
                 continue
+            if self.target and (why := self.target.cannot_run(family)):
+                self.outcome.infeasible[family] = f"it cannot run on {self.target.name}: {why} (HW1)"
+                continue
             if family not in started:
                 if room < 1:
                     self.outcome.not_tried[family] = self._no_room()
                     continue
                 room -= 1
-            tried = admit_or_shrink(family, self.plan, self.budget, self.device)
+            tried = admit_or_shrink(family, self.plan, self.budget, self.device, self.target)
             for one in tried:
                 if one.misses and family not in done:
                     self.ledger.record(one, "infeasible", reason=str(one.misses[0]))
@@ -110,6 +117,13 @@ class Search:
         if worst:
             self.outcome.nearest = min(worst)[1:]
         return admitted
+
+    def cost(self, model: nn.Module, length: int, seconds: float) -> Cost:
+        """Return what one answer costs, on the target device where there is one."""
+        return cost_of(model, length, self.budget, self.device, seconds, self.target)
+
+    def _admit(self, family: str, knobs: Knobs) -> Gated:
+        return admit(family, knobs, self.plan, self.budget, self.device, target=self.target)
 
     def _starters(self) -> int:
         """Return how many families the time or the number of trials lets start."""
@@ -138,7 +152,7 @@ class Search:
         for trial in self.outcome.trials:
             weights = self.run.work / f"trial-{trial.number}.safetensors"
             if trial.state == "complete" and not trial.baseline and trial.family in admitted and weights.exists():
-                gated = admit(trial.family, Knobs(**trial.config["knobs"]), self.plan, self.budget, self.device)
+                gated = self._admit(trial.family, Knobs(**trial.config["knobs"]))
                 self._keep_best(trial.family, trial.quality, gated, str(weights))
 
     def _baselines(self) -> None:
@@ -161,7 +175,7 @@ class Search:
             for note in model.config.notes:
                 self.say(f"  {note}")
             length = look_back if self.plan.task == "forecast" else self.plan.length
-            cost = cost_of(model, length, self.budget, self.device, 0.05)
+            cost = self.cost(model, length, 0.05)
             misses = self.budget.misses(cost)
             if misses:
                 self.outcome.infeasible[name] = str(misses[0])
@@ -212,7 +226,7 @@ class Search:
                 family = min(live, key=lambda f: (counts[f], live.index(f)))
                 counts[family] += 1
                 trial, knobs = self.studies.ask(family)
-                gated = admit(family, knobs, self.plan, self.budget, self.device)
+                gated = self._admit(family, knobs)
                 if gated.misses:
                     refused += 1
                     self.ledger.record(gated, "infeasible", reason=str(gated.misses[0]))
@@ -236,7 +250,7 @@ class Search:
         finalists: list[Gated] = []
         for family in rank:
             gated = self.best[family][1]
-            cost = cost_of(gated.config.build(), gated.cost.length, self.budget, self.device, 0.2)
+            cost = self.cost(gated.config.build(), gated.cost.length, 0.2)
             misses = self.budget.misses(cost)
             if misses:
                 self.outcome.infeasible[family] = f"measured again, alone: {misses[0]}"

@@ -1,4 +1,7 @@
-"""The cost gate: a candidate is built and measured before any training; what breaks the budget is never trained."""
+"""The cost gate: a candidate is built and measured before any training; what breaks the budget is never trained.
+
+With a target device, candidates are measured here and judged by the latency predicted for there (profiles.target).
+"""
 
 from dataclasses import dataclass
 
@@ -6,9 +9,10 @@ from torch import nn
 
 from advisor.search.problem import Plan
 from advisor.search.space import Knobs, build, smaller, start
-from hybrids import ModelConfig
+from hybrids import ModelConfig, SequenceModel
 from profiles.budget import Budget, Miss
 from profiles.cost import Cost, measure
+from profiles.target import Target
 
 
 @dataclass(frozen=True)
@@ -34,24 +38,39 @@ def length_asked(plan: Plan, config: ModelConfig | None = None) -> int:
     return plan.length
 
 
-def cost_of(model: nn.Module, length: int, budget: Budget, device: str, seconds: float) -> Cost:
-    """Return the measured cost of one answer as the budget asks for it."""
-    return measure(model, budget.batch_size, length, device=device, channels=None, seconds=seconds)
+def cost_of(
+    model: nn.Module, length: int, budget: Budget, device: str, seconds: float, target: Target | None = None
+) -> Cost:
+    """Return the cost of one answer as the budget asks for it: measured, or with the latency predicted for a target."""
+    cost = measure(model, budget.batch_size, length, device=device, channels=None, seconds=seconds)
+    if target is None:
+        return cost
+    if isinstance(model, SequenceModel):
+        return target.predict(cost, model.config.family, -(-length // model.config.frontend.patch))
+    return target.predict(cost, None, length)
 
 
-def admit(family: str, knobs: Knobs, plan: Plan, budget: Budget, device: str, seconds: float = 0.05) -> Gated:
+def admit(
+    family: str,
+    knobs: Knobs,
+    plan: Plan,
+    budget: Budget,
+    device: str,
+    seconds: float = 0.05,
+    target: Target | None = None,
+) -> Gated:
     """Build and measure one candidate."""
     config = build(family, knobs, plan, causal=budget.streaming)
-    cost = cost_of(config.build(), length_asked(plan, config), budget, device, seconds)
+    cost = cost_of(config.build(), length_asked(plan, config), budget, device, seconds, target)
     return Gated(family, knobs, config, cost, budget.misses(cost))
 
 
-def admit_or_shrink(family: str, plan: Plan, budget: Budget, device: str) -> list[Gated]:
+def admit_or_shrink(family: str, plan: Plan, budget: Budget, device: str, target: Target | None = None) -> list[Gated]:
     """Return the candidates tried from the default downwards; only the last can be inside the budget."""
     tried: list[Gated] = []
     knobs: Knobs | None = start(family)
     while knobs is not None:
-        tried.append(admit(family, knobs, plan, budget, device))
+        tried.append(admit(family, knobs, plan, budget, device, target=target))
         if not tried[-1].misses:
             break
         knobs = smaller(knobs)

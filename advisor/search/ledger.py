@@ -1,6 +1,6 @@
 """Writes every finished trial into the run folder at once, so that nothing computed is lost."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -73,13 +73,14 @@ class Ledger:
             )
         )
 
-    def _cost(self, cost: Cost | None) -> dict[str, float]:
+    def _cost(self, cost: Cost | None) -> dict[str, Any]:
         if cost is None:
             return {}
         return {
             "latency_ms": cost.latency_ms(self._budget.latency_stat),
             "memory_mib": cost.peak_memory_mib,
             "size_mib": cost.size_mib,
+            "flops": cost.flops,
         }
 
     def _add(self, trial: Trial) -> None:

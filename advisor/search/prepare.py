@@ -3,7 +3,8 @@
 import numpy as np
 
 from advisor import metrics
-from advisor.data import Dataset, split_by_id
+from advisor.audit import together
+from advisor.data import Dataset, folds_by_id, split_by_id
 from advisor.errors import InputError
 from advisor.search.problem import MOST_TEST_WINDOWS, Plan, Problem, Rows, joined, windows
 from advisor.search.space import look_back_of
@@ -32,7 +33,7 @@ def prepare(dataset: Dataset, test: Dataset | None, season: int, horizon: int | 
 def _by_rows(dataset: Dataset, test: Dataset | None, seed: int) -> Problem:
     words = f"the {len(test)} series of the test file" if test else ""
     if test is None:
-        kept, held = split_by_id(dataset, HELD_SHARE, seed)
+        kept, held = split_by_id(dataset, HELD_SHARE, seed, together(dataset))
         dataset, test = dataset.take(kept), dataset.take(held)
         words = f"{len(held)} series held out at random (seed {seed})"
     if test.labels is None:
@@ -43,18 +44,13 @@ def _by_rows(dataset: Dataset, test: Dataset | None, seed: int) -> Problem:
             f"{len(dataset)} labelled series are too few to learn from.", "give at least 8 labelled series."
         )
     rows, held_rows = _rows(dataset), _rows(test)
-    rng = np.random.default_rng(seed)
     folds = min(MOST_FOLDS if len(dataset) < 2000 else 3, len(dataset) // 2)
-    order = rng.permutation(len(dataset))
-    if dataset.task == "classify":
-        order = order[np.argsort(dataset.labels[order], kind="stable")]
-    fold = np.empty(len(dataset), np.int64)
-    fold[order] = np.arange(len(dataset)) % folds
+    fold = folds_by_id(dataset, folds, seed, together(dataset))
     plan = Plan(
         task=dataset.task,
         channels=len(dataset.channels),
         classes=len(dataset.classes),
-        folds=folds,
+        folds=int(fold.max()) + 1,
         length=rows.x.shape[1],
         test_words=words,
     )

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from advisor import metrics
-from advisor.data.dataset import Task
+from profiles.task import Task
 
 Answer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From x (B, L, C) and lengths (B,) to the model's answer as an array."""

@@ -1,6 +1,8 @@
 """Closed forms of the metrics, and a test that does not cry wolf."""
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from advisor import metrics
 from advisor.stats import corrected_t, holm
@@ -41,6 +43,30 @@ def test_units_of_one_group_are_drawn_together():
     alone = metrics.measured("classify", scores, "x")
     together = metrics.measured("classify", scores, "x", groups=np.repeat([0, 1], 50))
     assert together.high - together.low > 2 * (alone.high - alone.low)
+
+
+def test_a_perfect_accuracy_has_an_interval_with_a_width():
+    z2 = 1.959963984540054**2
+    for n in (5, 20, 150):  # closed form at the ends: n / (n + z^2)
+        perfect, never = (metrics.measured("classify", np.full(n, hit), "x") for hit in (1.0, 0.0))
+        assert perfect.high == 1.0 and np.isclose(perfect.low, n / (n + z2))
+        assert never.low == 0.0 and np.isclose(never.high, z2 / (n + z2))
+
+
+@given(st.integers(1, 500), st.data())
+def test_the_ends_of_the_interval_are_1_96_deviations_from_the_accuracy(n, data):
+    share = data.draw(st.integers(0, n)) / n
+    low, high = metrics.wilson_interval(share, n)
+    assert 0 <= low <= share <= high <= 1
+    for end in {low, high} - {0.0, 1.0}:
+        assert np.isclose(abs(share - end), 1.959963984540054 * np.sqrt(end * (1 - end) / n))
+
+
+def test_the_interval_of_an_accuracy_holds_the_truth_about_95_times_in_100():
+    rng = np.random.default_rng(0)
+    for truth in (0.5, 0.9, 0.98):
+        intervals = [metrics.wilson_interval(hits / 60, 60) for hits in rng.binomial(60, truth, 4000)]
+        assert 0.92 < np.mean([low <= truth <= high for low, high in intervals]) < 0.99
 
 
 def test_the_corrected_test_rarely_sees_a_difference_where_there_is_none():

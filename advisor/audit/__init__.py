@@ -1,0 +1,34 @@
+"""Audits before training: what in the data would make training meaningless or a score misleading.
+
+Each finding is counted and says what to do. Files that cannot be read at all are refused by `advisor.data` before.
+"""
+
+from advisor.audit.codes import missing_codes
+from advisor.audit.columns import shifted_series
+from advisor.audit.copies import contradictions, in_both, repeated, shared_ids, together
+from advisor.audit.equal import same_shape
+from advisor.audit.finding import SEVERITIES, Finding, Severity, lines
+from advisor.audit.leaks import label_in_series
+from advisor.audit.target import amounts, classes, constants
+from advisor.audit.timing import irregular, joins
+from advisor.data.dataset import Dataset
+
+__all__ = ["Finding", "Severity", "audit", "lines", "together"]
+
+
+def audit(dataset: Dataset, test: Dataset | None = None, horizon: int | None = None) -> tuple[Finding, ...]:
+    """Return what is to be known of the data before training, the most severe first.
+
+    Args:
+        dataset: What would be learnt from.
+        test: The user's test file, read like `dataset`.
+        horizon: Steps to forecast; None: not checked against the lengths.
+    """
+    shapes = same_shape(dataset.series)
+    found = [*constants(dataset), *classes(dataset, test), *amounts(dataset, test, horizon), *irregular(dataset)]
+    found += missing_codes(dataset)
+    found += [*contradictions(dataset), *repeated(dataset, shapes), *shared_ids(dataset)]
+    found += [*label_in_series(dataset), *shifted_series(dataset, shapes)]
+    if test is not None:
+        found += joins(dataset, test) if dataset.task == "forecast" else in_both(dataset, test)
+    return tuple(sorted(found, key=lambda one: SEVERITIES.index(one.severity)))

@@ -1,0 +1,188 @@
+"""The verbs that look and say before anything is trained: inspect, profile, device, rules, lab."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from advisor.cli.talk import FILE, JSON, as_json, facts, reading, say
+
+
+@click.command()
+@click.argument("data", type=FILE)
+@reading
+@JSON
+def inspect(data: Path, to_json: bool, **options: Any) -> None:
+    """Say what DATA was taken for, what else it could be, and what was changed in reading."""
+    from advisor import api
+    from advisor.audit import lines as audited
+
+    found = api.inspect(
+        data, task=options["task"], target=options["target"], time=options["time_column"], id=options["id_column"]
+    )
+    dataset = found.dataset
+    if to_json:
+        as_json(
+            {
+                "format": dataset.format,
+                "task": dataset.task,
+                "rivals": dataset.rivals,
+                "notes": dataset.notes,
+                "profile": found.profile.model_dump(mode="json"),
+                "audit": [one.model_dump(mode="json") for one in found.findings],
+            }
+        )
+        return
+    click.echo(f"format: {dataset.format}\ntask: {dataset.task}")
+    parts = {"could also be": dataset.rivals, "changed in reading": dataset.notes, "audit": audited(found.findings)}
+    for title, lines in parts.items():
+        click.echo(f"{title}: {'nothing' if not lines else ''}")
+        for line in lines:
+            click.echo(f"  {line}")
+    facts(found.profile)
+
+
+@click.command()
+@click.argument("data", type=FILE)
+@reading
+@click.option("--horizon", type=click.IntRange(1), help="Steps to forecast; one if left out.")
+@click.option("--seconds", type=click.FloatRange(0.5), default=10.0, show_default=True, help="For the dependence.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@JSON
+def profile(data: Path, horizon: int | None, seconds: float, seed: int, to_json: bool, **options: Any) -> None:
+    """Measure DATA: lengths, channels, classes, missing values, seasons, how far back the past matters."""
+    from advisor import api
+
+    read = api.inspect(
+        data, task=options["task"], target=options["target"], time=options["time_column"], id=options["id_column"]
+    )
+    found = api.profile(read.dataset, horizon, seconds, seed)
+    if to_json:
+        as_json(found)
+        return
+    facts(found.model_copy(update={"dependence": None}))
+    if found.dependence is not None:
+        for line in (found.dependence.says, *found.dependence.notes):
+            click.echo(f"the past: {line}")
+
+
+@click.command()
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0 or mps.")
+@click.option("--calibrate", is_flag=True, help="Measure time and memory against length, family by family: 2 minutes.")
+@click.option("-o", "--out", type=FILE, help="Write the calibration here too, for --target-device elsewhere.")
+@JSON
+def device(device: str, calibrate: bool, out: Path | None, to_json: bool) -> None:
+    """Measure the device: cores, memory, speed; with --calibrate also where one architecture overtakes another."""
+    from advisor import api
+
+    if out is not None and not calibrate:
+        raise click.UsageError("-o writes a calibration: add --calibrate.")
+    if not calibrate:
+        found = api.device_profile(device)
+        as_json(found) if to_json else facts(found)
+        return
+    measured = api.calibrate(device, out, say=say)
+    if to_json:
+        as_json(measured)
+        return
+    from profiles.calibration import words
+
+    for line in words(measured):
+        click.echo(line)
+
+
+TASKS = ["classify", "regress", "forecast", "tag", "transcribe", "translate"]
+
+
+@click.command()
+@click.option("--explain", metavar="KEY", help="The page of one rule.")
+@click.option("--rules", "own", type=FILE, help="TOML file of your own rules.")
+@click.option("--task", type=click.Choice(TASKS), help="Facts: which rules fire?")
+@click.option("--samples", type=click.IntRange(1), default=1000, show_default=True, help="Facts: number of series.")
+@click.option("--length", type=click.IntRange(1), default=100, show_default=True, help="Facts: steps a series.")
+@click.option("--reach", type=click.IntRange(0), help="Facts: steps of the past that matter.")
+@click.option("--horizon", type=click.IntRange(1), help="Facts: steps to forecast.")
+@click.option("--season", type=click.IntRange(1), help="Facts: steps after which the series repeats.")
+@click.option("--modality", type=click.Choice(["series", "text", "audio", "several"]), help="Facts: what they are.")
+@click.option("--scenario", help="SC1 to SC5, or its word; recognised if left out.")
+@click.option("--streaming", is_flag=True, help="Facts: answers step by step.")
+@click.option("--batch-size", type=click.IntRange(1), help="Facts: series answered at once.")
+@click.option("--max-latency-ms", type=click.FloatRange(0, min_open=True), help="Facts: limit on one answer.")
+@click.option("--max-memory-mib", type=click.FloatRange(0, min_open=True), help="Facts: limit on its memory.")
+@click.option("--max-model-mib", type=click.FloatRange(0, min_open=True), help="Facts: limit on the model.")
+@click.option("--step-ms", type=click.FloatRange(0, min_open=True), help="Facts: time between two steps.")
+@click.option("--edge", is_flag=True, default=None, help="Facts: a phone or an embedded device.")
+@click.option("--cloud", is_flag=True, default=None, help="Facts: a service in a data centre.")
+@click.option("--pretrained", is_flag=True, help="Facts: weights of a pretrained Transformer are at hand.")
+@click.option("--device-kind", type=click.Choice(["cpu", "cuda", "mps"]), help="Facts: where the model runs.")
+@JSON
+def rules(explain: str | None, own: Path | None, task: str | None, to_json: bool, **said: Any) -> None:
+    """Show the documents' advice; with --task and facts, which of it applies, and what would change it."""
+    from advisor import counterfactual
+    from advisor import rules as engine
+
+    mine = engine.own_rules(own) if own else ()
+    if explain:
+        click.echo(engine.page(explain, mine))
+        return
+    if task is None:
+        table = engine.scenarios()
+        if to_json:
+            as_json({key: row.model_dump(mode="json") for key, row in table.items()})
+            return
+        for key, row in table.items():
+            click.echo(f"{key:5} {row.document}: {row.says}")
+        return
+    from pydantic import ValidationError
+
+    from advisor.errors import InputError
+    from hybrids.families import FAMILIES
+
+    known = {name: value for name, value in said.items() if value is not None}
+    try:
+        facts = engine.Facts(task=task, length_p50=known.pop("length"), **known)
+    except ValidationError as error:
+        (first, *_) = error.errors()
+        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.", "give a finite number.") from error
+    advice = engine.advise(facts, tuple(FAMILIES), mine)
+    if to_json:
+        as_json(advice)
+        return
+    for line in engine.explain_advice(advice):
+        click.echo(line)
+    needs = {name: family.needs for name, family in FAMILIES.items() if family.needs}
+    for name, what in needs.items():
+        click.echo(f"{name} needs {what}.")
+    stacked = tuple(name for name in FAMILIES if name not in needs)
+    click.echo("What would change the advice:")
+    for line in counterfactual.lines(counterfactual.before(facts, stacked, mine)):
+        click.echo(f"  {line}")
+
+
+@click.command()
+@click.argument("claims", nargs=-1)
+@click.option("--quick", is_flag=True, help="Fewer lengths, seeds and rounds: two minutes instead of ten.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0 or mps.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of torch, on a CPU.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("-o", "--out", type=FILE, default=Path("lab"), show_default=True, help="Folder for page and records.")
+@JSON
+def lab(claims: tuple[str, ...], out: Path, to_json: bool, **conditions: Any) -> None:
+    """Measure the documents' CLAIMS (CL1 to CL13; all if left out) on this device, and write a page."""
+    from datetime import UTC, datetime
+
+    from advisor import api
+    from advisor import lab as laboratory
+    from advisor.lab.claim import Conditions
+    from advisor.lab.page import write_page
+
+    asked = Conditions(**conditions)
+    device = api.device_profile(asked.device)
+    found = laboratory.run_lab(claims, asked, say, out)
+    write_page(out / "index.html", found, device, asked, datetime.now(UTC).date().isoformat())
+    if to_json:
+        as_json([one.model_dump(mode="json") for one in found])
+    else:
+        for line in laboratory.lines(found):
+            click.echo(line)
+    say(f"page: {out / 'index.html'}")

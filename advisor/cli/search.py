@@ -1,0 +1,104 @@
+"""The verbs that train: recommend, resume."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from advisor.cli.talk import FILE, JSON, STARTED, Seconds, as_json, reading, say
+
+
+@click.command()
+@click.argument("data", type=FILE)
+@reading
+@click.option("--horizon", type=click.IntRange(1), help="Steps to forecast; one season if left out.")
+@click.option("--test", type=FILE, help="File with the data that the reported quality comes from.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0 or mps.")
+@click.option("--max-latency-ms", type=click.FloatRange(0, min_open=True), help="Limit of one answer.")
+@click.option("--latency-stat", type=click.Choice(["p50", "p95", "p99"]), default="p95", show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Series answered at once.")
+@click.option("--streaming", is_flag=True, help="Only architectures that can answer step by step.")
+@click.option("--max-memory-mib", type=click.FloatRange(0, min_open=True), help="Peak memory of one answer.")
+@click.option("--max-model-mib", type=click.FloatRange(0, min_open=True), help="Size of the stored weights.")
+@click.option("--scenario", help="SC1 to SC5, or its word: which application it is; recognised if left out.")
+@click.option("--rules", type=FILE, help="TOML file of your own rules, heard beside the documents'.")
+@click.option("--target-device", type=FILE, help="Calibration of the device that the model is for, if another.")
+@click.option("--time-limit", type=Seconds(), help="For everything: 90s, 3m, 1h.")
+@click.option("--preset", type=click.Choice(["fast", "medium", "best"]), help="2, 10 or 60 minutes.")
+@click.option("--families", help="Families that may race, separated by commas; all if left out.")
+@click.option("--trials", type=click.IntRange(1), help="Networks to train instead of a time limit; repeatable.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--out", type=FILE, help="Run folder; NAME-run if left out.")
+@click.option("--resume", is_flag=True, help="Go on with what the run folder holds.")
+@JSON
+def recommend(data: Path, families: str | None, preset: str | None, to_json: bool, **options: Any) -> None:
+    """Search, compare and recommend a trained model for DATA."""
+    from advisor.api import PRESETS
+    from profiles.budget import Budget
+
+    limits = ("max_latency_ms", "latency_stat", "batch_size", "streaming", "max_memory_mib", "max_model_mib")
+    budget = Budget(**{name: options.pop(name) for name in limits})
+    limit = options.pop("time_limit") or (PRESETS[preset] if preset else None)
+    names = tuple(f.strip() for f in families.split(",") if f.strip()) if families else ()
+    _recommend(data, to_json, budget=budget, time_limit_s=limit, families=names, **options)
+
+
+def _recommend(data: Path, to_json: bool, **options: Any) -> None:
+    from rich.console import Console
+
+    from advisor import api
+    from advisor.report.console import print_recommendation
+
+    out = options["out"] = options.get("out") or Path(f"{data.name.split('.')[0]}-run")
+    try:
+        found = api.recommend(data, say=say, started=STARTED, **options)
+    except KeyboardInterrupt:
+        kept = (Path(out) / "run.json").exists()
+        say(
+            "\ninterrupted; "
+            + (f"what is finished is kept. Go on with:\n  advisor resume {out}" if kept else "nothing was begun.")
+        )
+        sys.exit(130)
+    if to_json:
+        as_json(found)
+    else:
+        wide = Console(width=None if sys.stdout.isatty() else 120)
+        print_recommendation(found, wide, out)
+    say(f"done in {time.monotonic() - STARTED:.1f} s; report: {out / 'report.html'}")
+
+
+@click.command()
+@click.argument("run", type=FILE)
+@click.option("--time-limit", type=Seconds(), help="For the rest; the run's own limit if left out.")
+@JSON
+def resume(run: Path, time_limit: float | None, to_json: bool) -> None:
+    """Go on with a stopped run; what it finished is kept."""
+    from advisor.records import Request
+    from advisor.runs import Run
+    from profiles.budget import Budget
+
+    folder = Run(run)
+    asked = Request.model_validate(folder.read("run")["request"])
+    _recommend(
+        Path(asked.data),
+        to_json,
+        test=asked.test,
+        task=asked.task,
+        target=asked.target,
+        time_column=asked.time,
+        id_column=asked.id,
+        horizon=asked.horizon,
+        device=asked.device,
+        budget=Budget.model_validate(folder.read("budget")),
+        time_limit_s=time_limit or asked.time_limit_s,
+        trials=None if time_limit else asked.trials,
+        families=asked.families,
+        seed=asked.seed,
+        scenario=asked.scenario,
+        rules=asked.rules,
+        target_device=asked.target_device,
+        out=run,
+        resume=True,
+    )

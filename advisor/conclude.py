@@ -1,0 +1,123 @@
+"""The end of a run: choose, refit, measure again, say why, save the model and the report."""
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pandas as pd
+from safetensors.torch import load_file
+from torch import nn
+
+from advisor import explain
+from advisor.artifact import ModelCard, save_model
+from advisor.choose import choose, margin_of
+from advisor.data import Dataset
+from advisor.knowledge import Knowledge
+from advisor.records import Recommendation, Request
+from advisor.report.html import write_report
+from advisor.search.driver import Search
+from advisor.search.outcome import load_baseline
+from advisor.search.problem import Problem
+from hybrids.heads.forecast import ForecastConfig
+from hybrids.model import SequenceModel
+from profiles.gradient_reach import GradientReach, compare
+from profiles.reach import model_reach
+
+
+def conclude(
+    search: Search,
+    known: Knowledge,
+    dataset: Dataset,
+    request: Request,
+    versions: dict[str, str],
+    started: float,
+) -> Recommendation:
+    """Return the recommendation and leave the model, its card and the report in the run folder."""
+    plan, problem, budget, run = search.plan, search.problem, search.budget, search.run
+    choice = choose(search.outcome.contenders, plan, len(problem.rows))
+    chosen = choice.chosen
+    if chosen.gated is None:
+        model: nn.Module = load_baseline(chosen.weights)
+        test = chosen.test
+    else:
+        weights, test = search.refit(chosen)
+        model = chosen.gated.config.build()
+        model.load_state_dict(load_file(weights))
+    cost = search.cost(model, chosen.cost.length, 0.3)
+    final = replace(chosen, cost=cost, test=test)
+    search.outcome.contenders[search.outcome.contenders.index(chosen)] = final
+    choice = replace(choice, chosen=final, best=final if choice.best is chosen else choice.best)
+    quality = explain.test_quality(problem, test)
+    ranked = explain.ranking(choice, search.outcome, problem, budget, search.families)
+    how = f"the mean {search.metric.name} over {plan.folds} {'origins' if plan.task == 'forecast' else 'folds'}"
+    missed = budget.misses(cost)
+    reasons = explain.reasons(choice, ranked, quality, budget, request, how)
+    reached = _reach(model, problem)
+    if reached is not None:
+        run.write("model_reach", reached)
+        needed = known.profile.dependence
+        reasons += (compare(reached, needed.reach_steps),) if needed and needed.reach_steps else ()
+    if missed:
+        reasons += (f"Measured again after training it no longer keeps the budget: {missed[0]}.",)
+    recommendation = Recommendation(
+        family=final.family,
+        baseline=final.baseline,
+        config=final.config,
+        quality=quality,
+        latency_ms=cost.latency_ms(budget.latency_stat),
+        latency_stat=budget.latency_stat,
+        latency_error=cost.error,
+        memory_mib=cost.peak_memory_mib,
+        size_mib=cost.size_mib,
+        ranking=tuple(ranked),
+        tied_with=choice.tied,
+        judged=len(problem.rows) or None,
+        baselines=tuple(r for r in ranked if r.baseline),
+        advice=explain.checks(
+            known.advice, ranked, search.metric, margin_of(plan, choice.best.mean, len(problem.rows))
+        ),
+        reasons=reasons,
+        request=request,
+        versions=versions,
+        wall_s=time.monotonic() - started,
+    )
+    card = ModelCard(
+        task=plan.task,
+        family=final.family,
+        baseline=final.baseline,
+        classes=dataset.classes,
+        channels=dataset.channels,
+        horizon=plan.horizon or None,
+        season=plan.season,
+        freq=dataset.freq,
+        step=integer_step(dataset),
+        quantiles=(0.1, 0.5, 0.9) if plan.task == "forecast" else (),
+        train_length_max=max(len(s) for s in dataset.series),
+        train_length_min=min(len(s) for s in dataset.series),
+        data_sha256=dataset.sha256,
+        metric=quality.metric,
+        quality=quality.value,
+        quality_low=quality.low,
+        quality_high=quality.high,
+        versions=versions,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    save_model(model, run.path / "model", card)
+    run.write("recommendation", recommendation)
+    write_report(run.path)
+    return recommendation
+
+
+def _reach(model: nn.Module, problem: Problem) -> GradientReach | None:
+    """Return how far the gradient of a network reaches on its own data; None for a baseline."""
+    if not isinstance(model, SequenceModel):
+        return None
+    head = model.config.head
+    rows = problem.judged(0, head.look_back) if isinstance(head, ForecastConfig) else problem.rows
+    return model_reach(model, rows.x, rows.lengths)
+
+
+def integer_step(dataset: Dataset) -> int | None:
+    """Return the step between integer stamps; None where stamps are times or there are none."""
+    stamps = dataset.stamps[0] if dataset.stamps else None
+    return int(stamps.step) if isinstance(stamps, pd.RangeIndex) else None

@@ -1,0 +1,50 @@
+"""One question for every task: how far back does the past matter?"""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from profiles.dependence.model import Dependence
+from profiles.seasonality import Season
+from profiles.task import Task
+
+
+def measure_dependence(
+    series: Sequence[np.ndarray],
+    task: Task,
+    labels: np.ndarray | None = None,
+    *,
+    horizon: int | None = None,
+    seasons: Sequence[Season] = (),
+    seconds: float = 10.0,
+    seed: int = 0,
+) -> Dependence:
+    """Return how far back the past matters.
+
+    Args:
+        series: Each of shape (length, channels), finite.
+        task: What is asked.
+        labels: classify: class indices; regress: numbers; forecast: None.
+        horizon: forecast: steps to forecast; None is one.
+        seasons: forecast: periods that `profiles.seasonality` found.
+        seconds: About how long it may take. It sets how much of the data is read, by counting operations, not by the
+            clock: the same arguments give the same answer on a slower machine.
+        seed: Of the part that is read and of the permutations.
+
+    Raises:
+        ValueError: no series, or a classify or regress set without one label for each series.
+    """
+    started = time.perf_counter()
+    if not series or (task != "forecast" and (labels is None or len(labels) != len(series))):
+        raise ValueError(f"{task} needs one series at least and one label for each, got {len(series)} series.")
+    if task == "forecast":
+        from profiles.dependence.lags import dependence_on_lags
+
+        found = dependence_on_lags(series, horizon or 1, seasons, seconds, seed)
+    else:
+        from profiles.dependence.context import dependence_on_context
+
+        assert labels is not None
+        found = dependence_on_context(series, labels, task == "classify", seconds, seed)
+    return found.model_copy(update={"seconds": round(time.perf_counter() - started, 2)})

@@ -1,0 +1,50 @@
+"""With a target device the gate judges by the latency predicted for there."""
+
+import pytest
+
+from advisor.search.gate import admit, admit_or_shrink, cost_of, trivial
+from advisor.search.problem import Plan
+from advisor.search.space import start
+from profiles.budget import Budget
+from profiles.calibration import Calibration, Shape, calibrate
+from profiles.curves import curve
+from profiles.target import Target, target
+
+PLAN = Plan(task="classify", channels=1, classes=2, folds=2, length=96, test_words="t")
+
+
+@pytest.fixture(scope="module")
+def slow() -> Target:
+    """A device a hundred thousand times slower than this one."""
+    here = calibrate(
+        seconds=20, families=("gru", "conv"), lengths=(16, 32, 64), shape=Shape(width=16, depth=1, batch=2)
+    )
+    slower = {n: curve(c.lengths, [1e5 * v for v in c.values]).model_dump() for n, c in here.inference.items()}
+    device = {**here.device.model_dump(), "name": "abacus", "matmul_gflops": here.device.matmul_gflops / 1e5}
+    there = Calibration.model_validate({**here.model_dump(), "inference": slower, "device": device})
+    return target(there, here)
+
+
+def test_a_candidate_is_judged_by_the_latency_of_the_target(slow):
+    budget = Budget(max_latency_ms=10_000.0)
+    assert not admit("gru", start("gru"), PLAN, budget, "cpu").misses
+    judged = admit("gru", start("gru"), PLAN, budget, "cpu", target=slow)
+    assert judged.cost.predicted and judged.cost.device == "abacus"
+    assert [miss.name for miss in judged.misses] == ["max_latency_ms"]
+
+
+def test_shrinking_is_judged_there_too(slow):
+    tried = admit_or_shrink("gru", PLAN, Budget(max_latency_ms=10_000.0), "cpu", slow)
+    assert len(tried) > 1 and all(one.cost.predicted for one in tried)
+
+
+def test_a_baseline_is_predicted_with_a_wider_error(slow):
+    model, _ = trivial(PLAN)
+    found = cost_of(model, PLAN.length, Budget(), "cpu", 0.01, slow)
+    assert found.predicted and found.error is not None
+
+
+def test_without_a_target_the_cost_is_measured():
+    model, _ = trivial(PLAN)
+    found = cost_of(model, PLAN.length, Budget(), "cpu", 0.01)
+    assert not found.predicted and found.error is None and found.device == "cpu"
