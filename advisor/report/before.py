@@ -20,6 +20,8 @@ Found = TypeVar("Found", bound=BaseModel)
 def findings(r: Records) -> str:
     """Return what the audit found, in a table."""
     found = _many(r, "audit.json", Finding)
+    if found is None:
+        return "<p>The data were not audited.</p>"
     if not found:
         return "<p>Nothing suspicious was found in the data.</p>"
     heads = [("Weight", "name"), ("Found", "why"), ("What to do", "why"), ("Such as", "")]
@@ -98,6 +100,8 @@ def conflicts(r: Records) -> str:
 def turns(r: Records) -> str:
     """Return what would have to change for the documents to prefer another family."""
     found = _many(r, "turns.json", Turn)
+    if found is None:
+        return "<p>It was not looked for.</p>"
     if not found:
         return "<p>No single change of the facts would put another family first.</p>"
     said = "".join(f"<li>{clean(one.says, 600)}</li>" for one in found)
@@ -115,7 +119,8 @@ def _one(content: Any, kind: type[Found]) -> Found | None:
         return None
 
 
-def _many(r: Records, name: str, kind: type[Found]) -> list[Found]:
-    """Return the records of a file that holds a list; those of another version are left out."""
-    listed = r.facts[name].get("content", [])
-    return [one for one in (_one(entry, kind) for entry in listed) if one is not None]
+def _many(r: Records, name: str, kind: type[Found]) -> list[Found] | None:
+    """Return the records of a file that holds a list; None where it is absent or one is of another version."""
+    listed = r.facts[name].get("content")
+    found = [_one(entry, kind) for entry in listed or []]
+    return None if listed is None or None in found else [one for one in found if one is not None]

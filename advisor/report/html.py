@@ -4,7 +4,6 @@ Every number on the page comes from a file of the run folder, and each table nam
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from advisor.report import (
 )
 from advisor.report.parts import MOST_ROWS, figure, flat, pairs, table, words_of
 from advisor.report.pictures import learning_curves, quality_latency
+from advisor.runs import write_text
 
 
 def write_report(run: Path) -> Path:
@@ -35,12 +35,7 @@ def write_report(run: Path) -> Path:
         InputError: recommendation.json or trials.jsonl is missing, or the former is not a recommendation.
     """
     page, out = _page(read_records(run)), run / "report.html"
-    scratch = out.with_name(f".report.html.{os.getpid()}.tmp")
-    try:
-        scratch.write_text(page, encoding="utf-8")
-        os.replace(scratch, out)
-    finally:
-        scratch.unlink(missing_ok=True)
+    write_text(out, page)
     return out
 
 

@@ -27,6 +27,8 @@ TOGETHER = 0.02
 """What steps must remove that matter only together: small errors of many estimates add up."""
 PAYS = 3.0
 """Times what chance gives that each of these steps must remove on average to be counted."""
+SEASON_TESTS = 8
+"""Known periods times horizons, at most."""
 LEAST_PERIOD = 5
 """Shorter periods have a multiple within a step or two of everything."""
 BEYOND, SURE = 1.2, 3.0
@@ -87,12 +89,13 @@ class Evidence:
         return end
 
     def season_adds(self, period: int) -> bool:
-        """Return whether the steps from three quarters of a season back to a whole one matter together."""
-        first = max(1, -(-3 * period // 4) - self.horizon)
+        """Return whether the steps from a quarter of a season back to a whole one matter together."""
+        first = max(1, period // 4)
         rows = slice(first, max(first, period - self.horizon) + _slack(period) + 1)
         total, by_chance = float(self.squares[rows].sum()), float(self.chance[rows].sum())
-        window = len(self.squares[rows])
-        return window > 0 and total - by_chance >= MATTERS and total >= by_chance * self.floor(window)
+        freedom = max(1.0, len(self.squares[rows]) * self.series)
+        floor = float(chi2.isf(ALPHA / SEASON_TESTS, freedom) / freedom)
+        return total - by_chance >= MATTERS and total >= by_chance * floor
 
     def multiples(self, period: int) -> Counts:
         """Return (lags,), the multiple of the period that each row is from the step forecast; 0 for none.

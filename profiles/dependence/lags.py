@@ -5,8 +5,8 @@ Values become normal scores of their ranks. Three things are measured against th
 - the same for a forecast of the horizon's last step, where seasons show that the next step hides,
 - what pairs of steps add together (`interactions`), for dependence that no single step shows.
 Fixed seasonal patterns are taken off before (`patterns`). A season matters if, with its pattern left in, the steps
-from three quarters of a season back on add to a forecast of the next step or of the step half a season ahead (at most
-the horizon). `farthest` then says which of all these matter, once for the data and once for each resample of them.
+from a quarter of a season back on add to a forecast of the next step or of the step half a season ahead (at most the
+horizon). `farthest` then says which of all these matter, once for the data and once for each resample of them.
 
 Cost: about 20 operations for each value and lag, up to four times over; `seconds` bounds how many are read.
 """

@@ -21,8 +21,8 @@ SEASONS, APART = 4, 0.2
 """Seasons looked for at most, and how far apart they must be, as a share."""
 EXPLAINS = 0.05
 """Share of the variance that a period explains which nobody named."""
-AS_GOOD = 0.95
-"""A shorter period that explains this share of what a longer one does is preferred."""
+AS_GOOD, LOSES = 0.95, 0.1
+"""A shorter period is preferred that explains this share of what a longer one does, and leaves this much more at most."""
 LEFT = 0.1
 """Two periods stand for their common multiple where this share of what it adds to the better of them is left."""
 LEAST_CYCLES = 20
@@ -81,7 +81,9 @@ def _refined(each: list[Array], period: int) -> tuple[int, ...]:
         if p >= LEAST_PERIOD
     } | {period}
     shares = {p: _explained(each, p) for p in sorted(near)}
-    shortest = next(p for p, share in shares.items() if share >= AS_GOOD * max(shares.values()) or p == period)
+    best = max(shares.values())
+    least = max(AS_GOOD * best, 1 - (1 + LOSES) * (1 - best))
+    shortest = next(p for p, share in shares.items() if share >= least or p == period)
     return _addends(each, max((p for p in shares if shortest <= p <= 1.16 * shortest), key=lambda p: shares[p]))
 
 
