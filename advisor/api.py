@@ -1,37 +1,27 @@
 """The verbs as functions: what the command line calls, and what `from advisor import ...` gives."""
 
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from advisor import calibrations
 from advisor.audit import Finding, audit
 from advisor.data import Dataset, ReadOptions, read
-from advisor.errors import InputError, NoCandidateError
+from advisor.data.profile import profile_of
+from advisor.errors import InputError
 from advisor.records import Recommendation, Request
-from advisor.rules import Advice, OwnRule, own_rules, scenario_key
+from advisor.rules import own_rules, scenario_key
 from advisor.runs import Run
 from profiles.budget import Budget
 from profiles.calibration import Calibration
-from profiles.data import DataProfile, profile_data
+from profiles.data import DataProfile
 from profiles.dependence import measure_dependence
-from profiles.device import DeviceError, DeviceProfile, available_cores, measure_device
+from profiles.device import DeviceError, DeviceProfile, measure_device
+from profiles.gradient_reach import GradientReach
 from profiles.task import Task
 
-if TYPE_CHECKING:
-    from advisor.search.driver import Search
-    from advisor.search.problem import Plan
-    from profiles.target import Target
-
 PRESETS = {"fast": 120.0, "medium": 600.0, "best": 3600.0}
-PACKAGES = ("torch", "numpy", "scikit-learn", "optuna", "pandas", "onnx", "onnxruntime")
-MOST_WORKERS = 8
-TARGET_S, TARGET_SHARE = 30.0, 0.15
-"""Seconds, and share of the limit, for timing this device against a target where that was not done before."""
 
 
 def quiet(_: str) -> None:
@@ -67,7 +57,7 @@ def inspect(
         InputError: the file cannot be read as sequences.
     """
     dataset = read(Path(data), ReadOptions(task=task, target=tuple(target), time=time, id=id))
-    return Inspection(dataset, _profile(dataset), audit(dataset))
+    return Inspection(dataset, profile_of(dataset), audit(dataset))
 
 
 def profile(dataset: Dataset, horizon: int | None = None, seconds: float = 10.0, seed: int = 0) -> DataProfile:
@@ -79,7 +69,7 @@ def profile(dataset: Dataset, horizon: int | None = None, seconds: float = 10.0,
         seconds: About how long the dependence may take.
         seed: Of what is sampled.
     """
-    found = _profile(dataset)
+    found = profile_of(dataset)
     dependence = measure_dependence(
         dataset.series,
         dataset.task,
@@ -92,10 +82,6 @@ def profile(dataset: Dataset, horizon: int | None = None, seconds: float = 10.0,
     return found.model_copy(update={"dependence": dependence})
 
 
-def _profile(dataset: Dataset) -> DataProfile:
-    return profile_data(dataset.series, dataset.task, dataset.labels, dataset.classes, dataset.freq, dataset.missing)
-
-
 def device_profile(device: str) -> DeviceProfile:
     """Measure the device.
 
@@ -106,6 +92,13 @@ def device_profile(device: str) -> DeviceProfile:
         return measure_device(device)
     except DeviceError as error:
         raise InputError(str(error), error.hint) from error
+
+
+def reaches(profile: DataProfile) -> dict[str, GradientReach]:
+    """Return family -> how far its gradient reaches before training, at the median length of the data in tokens."""
+    from profiles.reach import families_reach
+
+    return families_reach(max(2, profile.length_p50))
 
 
 def calibrate(device: str = "cpu", out: Path | None = None, say: Callable[[str], None] = quiet) -> Calibration:
@@ -125,7 +118,7 @@ def calibrate(device: str = "cpu", out: Path | None = None, say: Callable[[str],
         found = calibration.calibrate(device, say=say)
     except DeviceError as error:
         raise InputError(str(error), error.hint) from error
-    say(f"kept in {calibrations.store(found)}")
+    say(calibrations.store(found).says)
     if out is not None:
         calibration.write(found, out)
         say(f"written to {out}")
@@ -157,6 +150,7 @@ def recommend(
     scenario: str | None = None,
     rules: str | Path | None = None,
     target_device: str | Path | None = None,
+    missing_operators: Sequence[str] = (),
     say: Callable[[str], None] = quiet,
     started: float | None = None,
 ) -> Recommendation:
@@ -182,6 +176,7 @@ def recommend(
         rules: TOML file of the user's own rules, heard beside the documents'.
         target_device: File that `advisor device --calibrate -o FILE` wrote on the device that the model is for;
             latencies are then predicted for it.
+        missing_operators: What the target lacks, as ONNX or torch names it; counts against the families that use it.
         say: Told a line at a time what happens.
         started: `time.monotonic()` at which the clock began; None: now.
 
@@ -228,8 +223,12 @@ def recommend(
         scenario=scenario,
         rules=str(Path(rules).resolve()) if rules else None,
         target_device=str(Path(target_device).resolve()) if target_device else None,
+        missing_operators=tuple(missing_operators),
     )
-    return _searched(run, dataset, held, own, request, budget or Budget(), say, started)
+    from advisor.carry_out import carry_out
+
+    machine = device_profile(device)
+    return carry_out(run, dataset, held, own, machine, request, budget or Budget(), say, started)
 
 
 def fresh(run: Run, resume: bool) -> None:
@@ -247,126 +246,3 @@ def fresh(run: Run, resume: bool) -> None:
         )
     if run.path.exists() and not run.path.is_dir():
         raise InputError(f"{run.path} is not a folder.", "say --out ANOTHER.")
-
-
-def _searched(
-    run: Run,
-    dataset: Dataset,
-    held: Dataset | None,
-    own: Sequence[OwnRule],
-    request: Request,
-    budget: Budget,
-    say: Callable[[str], None],
-    started: float,
-) -> Recommendation:
-    from advisor import knowledge
-    from advisor.conclude import conclude
-    from advisor.search.clock import Clock
-    from advisor.search.driver import Search
-    from advisor.search.prepare import prepare
-    from hybrids.families import FAMILIES
-
-    facts = _profile(dataset)
-    problem = prepare(dataset, held, facts.season, request.horizon, request.seed)
-    plan = problem.plan
-    _say_plan(say, facts, plan)
-    findings = audit(dataset, held, plan.horizon or None)
-    for one in findings:
-        if one.severity == "error":
-            raise InputError(one.says, one.do)
-    known = knowledge.know(
-        facts,
-        device_profile(request.device),
-        findings,
-        problem,
-        request,
-        budget,
-        request.families or tuple(FAMILIES),
-        own,
-    )
-    for line in knowledge.words(known):
-        say(line)
-    versions = {**{name: _version(name) for name in PACKAGES}, "python": platform.python_version()}
-    run.write("run", {"request": request.model_dump(), "versions": versions, "sha256": dataset.sha256})
-    run.write("budget", budget)
-    known.save(run)
-    problem.save(run.work)
-    cores = available_cores()
-    search = Search(
-        problem,
-        families=tuple(one.family for one in known.advice.ranking),
-        budget=budget,
-        device=request.device,
-        clock=Clock(started, request.time_limit_s),
-        run=run,
-        seed=request.seed,
-        trials=request.trials,
-        workers=1 if request.device != "cpu" else max(1, min(cores, MOST_WORKERS)),
-        say=say,
-        target=_target(request, known.advice, say),
-    )
-    try:
-        admitted = search.gate()
-        if not admitted:
-            _refuse_if_nothing_fits(search, budget)
-        search.explore(admitted)
-        search.final()
-        if not search.outcome.contenders:
-            _no_candidate(search)
-        return conclude(search, known, dataset, request, versions, started)
-    finally:
-        search.close()
-
-
-def _target(request: Request, advice: Advice, say: Callable[[str], None]) -> "Target | None":
-    """Return the device that the model is for, where it is not the one that trains."""
-    if request.target_device is None:
-        return None
-    from profiles.target import TargetError
-
-    limit = request.time_limit_s or PRESETS["medium"]
-    families = [one.family for one in advice.ranking]
-    try:
-        found = calibrations.target_of(
-            request.target_device, request.device, families, seconds=min(TARGET_S, TARGET_SHARE * limit), say=say
-        )
-    except TargetError as error:
-        raise InputError(error.message, error.hint) from error
-    say(f"target: latencies are predicted for {found.name}, not measured there")
-    return found
-
-
-def _say_plan(say: Callable[[str], None], facts: DataProfile, plan: "Plan") -> None:
-    size = f"{facts.samples} series, {facts.length_p50} steps (median), {facts.channels} channels"
-    task = f"{facts.task}, {len(facts.classes)} classes" if facts.classes else facts.task
-    if facts.task == "forecast":
-        task += f", horizon {plan.horizon}, season {facts.season if facts.season > 1 else 'none found'}"
-    say(f"task: {task}; {size}")
-    say(f"test: {plan.test_words}; choices are made on {plan.folds} folds of the rest")
-
-
-def _refuse_if_nothing_fits(search: "Search", budget: Budget) -> None:
-    """Before anything is fitted: if even the trivial answer breaks the budget, nothing can keep it."""
-    from advisor.search.gate import trivial
-
-    model, name = trivial(search.plan)
-    cost = search.cost(model, search.plan.length, 0.05)
-    misses = budget.misses(cost)
-    if misses:
-        search.outcome.nearest = (name, str(misses[0]))
-        _no_candidate(search)
-
-
-def _no_candidate(search: "Search") -> None:
-    family, miss = search.outcome.nearest or ("none", "no candidate could be trained")
-    raise NoCandidateError(
-        f"no candidate keeps the budget; nearest is {family} with {miss}.",
-        f"relax {miss.split(':')[0].replace('_', '-')} above that, or give a faster device.",
-    )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -1,4 +1,7 @@
-"""Calibrations on disk: the cache of this user, one file a device, torch version and thread count, and target files.
+"""Calibrations on disk: the cache of this user, and target files.
+
+The cache has one file a device, number of cores, torch version and thread count. One that noise makes useless never
+replaces one that can be relied on.
 
 The folder is ADVISOR_CACHE/calibrations, else XDG_CACHE_HOME/advisor/calibrations, else ~/.cache/advisor/calibrations.
 """
@@ -9,12 +12,13 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
 from advisor.errors import InputError
 from profiles.calibration import Calibration, calibrate, write
+from profiles.crossover import why_none
 from profiles.device import DeviceProfile, measure_device
 
 if TYPE_CHECKING:
@@ -22,9 +26,22 @@ if TYPE_CHECKING:
 
 THREADS = 1
 """Threads that candidates are measured with."""
-QUICK_SECONDS, QUICK_LENGTHS = 30.0, (16, 32, 64, 128, 256, 512)
-"""Of a calibration only for the ratio to a target; candidates see few tokens, longer ones are read off the fit."""
+QUICK_LEAST_S, QUICK_SECONDS = 10.0, 30.0
+"""Least and most for a calibration only for the ratio to a target; with less, curves have too few points."""
+QUICK_LENGTHS = (16, 32, 64, 128, 256, 512)
+"""Of such a calibration: candidates see few tokens, and the error of longer ones is widened."""
 HOW = "write one there with `advisor device --calibrate -o FILE` or `python -m profiles.calibration -o FILE`."
+
+
+class Stored(NamedTuple):
+    """What became of a calibration that was to be kept."""
+
+    path: Path
+    """File of this device in the cache."""
+    replaced: bool
+    """Whether the file is the new calibration; if not, the earlier one was kept."""
+    says: str
+    """The above in words."""
 
 
 def folder() -> Path:
@@ -36,8 +53,8 @@ def folder() -> Path:
 
 
 def path_of(device: DeviceProfile, threads: int = THREADS) -> Path:
-    """Return the file of a device, torch version and thread count."""
-    key = "|".join((device.kind, device.name, device.torch, str(threads)))
+    """Return the file of a device, number of cores, torch version and thread count."""
+    key = "|".join((device.kind, device.name, str(device.cores), device.torch, str(threads)))
     words = re.sub(r"[^a-z0-9.]+", "-", f"{device.kind} {device.name} torch {device.torch} {threads}".lower())
     return folder() / f"{words.strip('-')[:80]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.json"
 
@@ -50,11 +67,24 @@ def cached(device: DeviceProfile, threads: int = THREADS) -> Calibration | None:
         return None
 
 
-def store(calibration: Calibration) -> Path:
-    """Keep a calibration for the next time; return its file."""
+def store(calibration: Calibration) -> Stored:
+    """Keep a calibration for the next time, unless it is too noisy and an earlier one is not."""
     path = path_of(calibration.device, calibration.threads)
+    earlier = cached(calibration.device, calibration.threads)
+    if earlier is not None and calibration.noise.too_noisy and not earlier.noise.too_noisy:
+        return Stored(path, False, f"not kept, too noisy; the calibration of {earlier.date} stays in {path}")
     write(calibration, path)
-    return path
+    return Stored(path, True, f"kept in {path}")
+
+
+def said_of(device: DeviceProfile) -> str:
+    """Return in one line whether a device is calibrated, and what that says."""
+    found = cached(device)
+    if found is None:
+        return "not calibrated: advisor device --calibrate takes two minutes"
+    if found.noise.too_noisy:
+        return f"calibrated {found.date}, too noisy to rely on the crossovers: repeat advisor device --calibrate"
+    return f"calibrated {found.date}: {found.crossovers.says if found.crossovers else why_none(found.training)}"
 
 
 def load_target(path: str | Path) -> Calibration:
@@ -101,7 +131,7 @@ def target_of(
         path: Calibration of the target.
         device: Where candidates are measured.
         families: That may be judged.
-        seconds: For a calibration of this device, if one is needed.
+        seconds: For a calibration of this device, if one is needed; at least 10 and at most 30 are taken.
         say: Told what is done.
 
     Raises:
@@ -115,6 +145,7 @@ def target_of(
     here = cached(measure_device(device), THREADS)
     sizes = (there.shape.width, there.shape.depth)
     if here is None or (here.shape.width, here.shape.depth) != sizes:
+        seconds = min(max(seconds, QUICK_LEAST_S), QUICK_SECONDS)
         known = [name for name in families if name in FAMILIES and FAMILIES[name].variants]
         needed = tuple(dict.fromkeys([*known, STAND_IN]))
         say(f"no calibration of this device is cached: {len(needed)} families are timed, at most {seconds:.0f} s")

@@ -71,8 +71,9 @@ class Choice(Generic[Judged]):
     Attributes:
         chosen: The recommended contender.
         best: The best mean over the folds.
-        tied: Families that cannot be told apart from the best (p-value above 5 %, corrected and adjusted).
-        p_values: Adjusted p-value of each contender against the best.
+        tied: Families that the test cannot tell from the best (p-value above 5 %, corrected and adjusted); the best
+            itself, where it is not chosen and cannot be told from the chosen. Empty where no test was made.
+        p_values: Adjusted p-value of each contender against the best; empty with one fold, which allows no test.
     """
 
     chosen: Judged
@@ -92,19 +93,22 @@ def choose(contenders: Sequence[Judged], plan: Division, units: int) -> Choice[J
     """Return the cheapest contender within the margin of the best.
 
     Cheapest is fewest operations, then smallest file: facts that do not change from run to run, unlike a latency.
-    A tie is what the corrected test cannot tell from the best; it is printed, and the margin decides. `units` is
-    the number of series that the folds hold together.
+    A tie is what the corrected test cannot tell from the best; it is printed, and the margin decides. With one fold
+    there is no test and no tie. `units` is the number of series that the folds hold together.
     """
     metric = METRICS[plan.task]
     sign = -1.0 if metric.higher_is_better else 1.0
     best = min(contenders, key=lambda c: (sign * c.mean, c.cost.flops, c.family))
     others = [c for c in contenders if c is not best]
     folds = sorted(best.folds)
-    train_share = 1 - 1 / plan.folds if plan.task != "forecast" else 1 - 1 / (plan.folds + 1)
-    raw = [corrected_t(np.array([c.folds[k] - best.folds[k] for k in folds]), train_share) for c in others]
-    p_values = {c.family: p for c, p in zip(others, holm(raw), strict=True)}
+    p_values = {}
+    if len(folds) > 1:
+        train_share = 1 - 1 / plan.folds if plan.task != "forecast" else 1 - 1 / (plan.folds + 1)
+        raw = [corrected_t(np.array([c.folds[k] - best.folds[k] for k in folds]), train_share) for c in others]
+        p_values = {c.family: p for c, p in zip(others, holm(raw), strict=True)}
     margin = margin_of(plan, best.mean, units)
     near = [c for c in contenders if abs(c.mean - best.mean) <= margin]
     chosen = min(near, key=lambda c: (c.cost.flops, c.cost.size_mib, c.family))
-    tied = tuple(c.family for c in contenders if c is not chosen and p_values.get(c.family, 1.0) > LEVEL)
+    rivals = {c.family: chosen.family if c is best else c.family for c in contenders if c is not chosen}
+    tied = tuple(family for family, other in rivals.items() if p_values.get(other, 0.0) > LEVEL)
     return Choice(chosen, best, tied, p_values)

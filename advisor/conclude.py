@@ -49,14 +49,15 @@ def conclude(
     choice = replace(choice, chosen=final, best=final if choice.best is chosen else choice.best)
     quality = explain.test_quality(problem, test)
     ranked = explain.ranking(choice, search.outcome, problem, budget, search.families)
-    how = f"the mean {search.metric.name} over {plan.folds} {'origins' if plan.task == 'forecast' else 'folds'}"
+    unit = "origin" if plan.task == "forecast" else "fold"
+    how = f"the mean {search.metric.name} over {plan.folds} {unit}s" if plan.folds > 1 else f"one {unit} alone"
     missed = budget.misses(cost)
     reasons = explain.reasons(choice, ranked, quality, budget, request, how)
     reached = _reach(model, problem)
     if reached is not None:
         run.write("model_reach", reached)
         needed = known.profile.dependence
-        reasons += (compare(reached, needed.reach_steps),) if needed and needed.reach_steps else ()
+        reasons += (compare(reached, needed.reach_from_end),) if needed and needed.reach_from_end else ()
     if missed:
         reasons += (f"Measured again after training it no longer keeps the budget: {missed[0]}.",)
     recommendation = Recommendation(

@@ -5,7 +5,7 @@ import numpy as np
 from advisor.choose import Choice
 from advisor.metrics import METRICS, Metric, measured
 from advisor.records import AdviceCheck, Measured, Ranked, Request
-from advisor.rules import Advice
+from advisor.rules import Advice, Fired
 from advisor.search.outcome import Contender, Outcome
 from advisor.search.problem import Problem
 from hybrids.families import FAMILIES
@@ -20,15 +20,7 @@ def ranking(
     sign = -1.0 if metric.higher_is_better else 1.0
     rows = []
     for c in sorted(outcome.contenders, key=lambda c: (c is not choice.chosen, sign * c.mean)):
-        if c is choice.chosen:
-            state, reason = "recommended", _why(choice, metric.name)
-        elif c.family in choice.tied:
-            state, reason = (
-                "tied",
-                f"cannot be told from the best on the folds (p {choice.p_values.get(c.family, 1):.2f})",
-            )
-        else:
-            state, reason = "behind", f"{metric.name} {c.mean:.4g} on the folds against {choice.best.mean:.4g}"
+        state, reason = _standing(c, choice, metric.name)
         rows.append(
             Ranked(
                 family=c.family,
@@ -52,18 +44,47 @@ def ranking(
     return rows
 
 
+def _standing(c: Contender, choice: Choice[Contender], metric: str) -> tuple[str, str]:
+    """Return where a contender stands, and why."""
+    chosen, best = choice.chosen, choice.best
+    if c is chosen:
+        return "recommended", _why(choice, metric)
+    if c is best:
+        words = f"best mean {metric} {_on_folds(c)} ({c.mean:.4g}), but dearer than {chosen.family}, within the margin"
+        if c.family not in choice.tied:
+            return "behind", words
+        return "tied", f"{words}, from which it cannot be told (p {choice.p_values[chosen.family]:.2f})"
+    if c.family in choice.tied:
+        return "tied", f"cannot be told from the best on the folds (p {choice.p_values[c.family]:.2f})"
+    words = f"{metric} {c.mean:.4g} {_on_folds(c)} against {best.mean:.4g}"
+    return "behind", words if _tested(c) else f"{words}; with one fold no test tells whether that is chance"
+
+
+def _tested(c: Contender) -> bool:
+    """Return whether differences can be tested: one fold gives a number and no spread."""
+    return len(c.folds) > 1
+
+
+def _on_folds(c: Contender) -> str:
+    return "on the folds" if _tested(c) else "on the one fold"
+
+
 def _left_out(family: str, outcome: Outcome, higher: bool) -> Ranked:
+    """Return the row of a family without a final; the costs of refused variants are no costs of one not tried."""
     trials = [t for t in outcome.trials if t.family == family]
     complete = [t for t in trials if t.state == "complete" and t.quality is not None]
     pick = max if higher else min
     best = pick(complete, key=lambda t: t.quality or 0.0) if complete else None
     failed = [t for t in trials if t.state == "failed"]
+    measured_on = best
     if family in outcome.infeasible:
         state, reason = "infeasible", outcome.infeasible[family]
+        measured_on = best or (trials[-1] if trials else None)
     elif best:
-        state, reason = "behind", "did not reach the final: others were as good or better on the part that chooses"
+        lost = "did not reach the final: others were as good or better on the part that chooses"
+        state, reason = "behind", outcome.not_tried.get(family, lost)
     elif failed:
-        state, reason = "failed", failed[-1].reason
+        state, reason, measured_on = "failed", failed[-1].reason, failed[-1]
     else:
         state, reason = "not tried", outcome.not_tried.get(family, "no time was left to train it")
     return Ranked(
@@ -72,9 +93,9 @@ def _left_out(family: str, outcome: Outcome, higher: bool) -> Ranked:
         state=state,
         reason=reason,
         validation=best.quality if best else None,
-        latency_ms=best.latency_ms if best else (trials[-1].latency_ms if trials else None),
-        memory_mib=best.memory_mib if best else (trials[-1].memory_mib if trials else None),
-        size_mib=best.size_mib if best else (trials[-1].size_mib if trials else None),
+        latency_ms=measured_on and measured_on.latency_ms,
+        memory_mib=measured_on and measured_on.memory_mib,
+        size_mib=measured_on and measured_on.size_mib,
         train_s=sum(t.train_s for t in trials),
         trials=len(trials),
     )
@@ -88,7 +109,7 @@ def test_quality(problem: Problem, scores: list[float]) -> Measured:
 
 def _why(choice: Choice[Contender], metric: str) -> str:
     if choice.chosen is choice.best:
-        return f"best mean {metric} on the folds"
+        return f"best mean {metric} {_on_folds(choice.chosen)}"
     return f"cheapest within the margin of the best, {choice.best.family} ({choice.best.mean:.4g})"
 
 
@@ -108,14 +129,18 @@ def reasons(
     ]
     if chosen is choice.best:
         judged = sum(r.quality is not None for r in ranked)
-        words.append(f"Its mean over the folds, {chosen.mean:.4g}, is the best of {judged} families and baselines.")
+        mean = "mean over the folds" if _tested(chosen) else f"{metric} on the one fold"
+        words.append(f"Its {mean}, {chosen.mean:.4g}, is the best of {judged} families and baselines.")
     else:
+        times = _times(choice.best.cost.flops, chosen.cost.flops)
         words.append(
-            f"{_name(choice.best)} has {choice.best.mean:.4g} on the folds against {chosen.mean:.4g}: within the "
-            f"margin, and {_name(chosen)} needs {_times(choice.best.cost.flops, chosen.cost.flops)} fewer operations."
+            f"{_name(choice.best)} has {choice.best.mean:.4g} {_on_folds(chosen)} against {chosen.mean:.4g}: within "
+            f"the margin, and {_name(chosen)} needs {times} fewer operations."
         )
-    if choice.tied:
-        words.append(f"A tie: {', '.join(choice.tied)} cannot be told from the best with these data.")
+    if not _tested(chosen):
+        words.append("With one fold no test tells whether a difference is chance; only the numbers are compared.")
+    elif choice.tied:
+        words.append(_tie(choice))
     networks = [r for r in ranked if not r.baseline and r.quality is not None]
     if chosen.baseline and not networks:
         words.append("A simple baseline wins: no network reached the final. More time may change that.")
@@ -137,6 +162,13 @@ def reasons(
     return tuple(words)
 
 
+def _tie(choice: Choice[Contender]) -> str:
+    best, others = choice.best.family, [family for family in choice.tied if family != choice.best.family]
+    words = [f"{', '.join(others)} cannot be told from the best"] if others else []
+    words += [f"{best} cannot be told from {choice.chosen.family}"] if best in choice.tied else []
+    return f"A tie: with these data {', and '.join(words)}."
+
+
 def _name(c: Contender) -> str:
     return f"the baseline {c.family}" if c.baseline else FAMILIES[c.family].words
 
@@ -148,25 +180,37 @@ def _times(larger: int, smaller: int) -> str:
 def checks(advice: Advice, ranked: list[Ranked], metric: Metric, margin: float) -> tuple[AdviceCheck, ...]:
     """Return each rule that fired beside the measurement: are the families it prefers as good as the others?
 
-    Rules about how to work prefer no family and are left out. A difference within `margin` does not speak against a
-    rule.
+    A rule that prefers none is judged by the families it does not advise against. A difference within `margin` does
+    not speak against a rule. Rules about how to work are left out.
     """
     seen = {r.family: r.validation for r in ranked if not r.baseline and r.validation is not None}
     out = []
     for rule in advice.fired:
         if rule.procedure:
             continue
-        preferred = {f: v for f, v in seen.items() if rule.raises.get(f, 0) > 0}
-        others = {f: v for f, v in seen.items() if rule.raises.get(f, 0) <= 0}
-        evidence, because = "not measured", "none of the families it speaks of was trained beside another."
-        if preferred and others:
-            pick = max if metric.higher_is_better else min
-            a, b = pick(preferred, key=lambda f: preferred[f]), pick(others, key=lambda f: others[f])
-            behind = (others[b] - preferred[a]) * (1 if metric.higher_is_better else -1)
-            evidence = "agrees" if behind <= margin else "disagrees"
-            because = f"{a} reached {metric.name} {preferred[a]:.4g}, {b} {others[b]:.4g} on the part that chooses"
-            because += "; within the margin." if abs(behind) <= margin else "."
+        evidence, because = _check(rule, seen, metric, margin)
         out.append(
             AdviceCheck(key=rule.key, document=rule.document, says=rule.says, evidence=evidence, because=because)
         )
     return tuple(out)
+
+
+def _check(rule: Fired, seen: dict[str, float], metric: Metric, margin: float) -> tuple[str, str]:
+    """Return whether a rule agrees with what was `seen`, family -> quality, and why."""
+    if not any(rule.raises.values()):
+        return "not measured", "it speaks of no family."
+    if rule.tier == "target":
+        return "not measured", "it says what the target can run, which no quality tells."
+    prefers = any(weight > 0 for weight in rule.raises.values())
+    named = {f: v for f, v in seen.items() if (rule.raises.get(f, 0) > 0 if prefers else rule.raises.get(f, 0) < 0)}
+    rest = {f: v for f, v in seen.items() if f not in named}
+    if not named:
+        return "not measured", f"no family that it {'prefers' if prefers else 'advises against'} was trained."
+    if not rest:
+        return "not measured", f"only families that it {'prefers' if prefers else 'advises against'} were trained."
+    pick = max if metric.higher_is_better else min
+    a, b = pick(named, key=lambda f: named[f]), pick(rest, key=lambda f: rest[f])
+    behind = (rest[b] - named[a]) * (1 if metric.higher_is_better else -1) * (1 if prefers else -1)
+    words = f"{a} reached {metric.name} {named[a]:.4g}, {b} {rest[b]:.4g} on the part that chooses"
+    words += "; within the margin." if abs(behind) <= margin else "."
+    return ("agrees" if behind <= margin else "disagrees"), words

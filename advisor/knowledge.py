@@ -89,8 +89,11 @@ def know(
         budget,
         plan.horizon or None,
         context=look_back_of(plan) if plan.task == "forecast" else None,
-        crossovers=None if calibration is None else calibration.crossovers,
-        missing_operators=() if calibration is None else calibration.missing_operators,
+        crossovers=None if calibration is None else calibration.reliable_crossovers,
+        missing_operators=(
+            *request.missing_operators,
+            *(() if calibration is None else calibration.missing_operators),
+        ),
         failed_families={} if calibration is None else calibration.failed,
         scenario=request.scenario,
     )
@@ -130,16 +133,11 @@ def dependence_of(problem: Problem, profile: DataProfile, request: Request) -> D
 
 def words(known: Knowledge) -> list[str]:
     """Return what a user is told before the search, a line each."""
-    dependence, crossovers, advice = known.profile.dependence, known.facts.crossovers, known.advice
+    dependence, advice = known.profile.dependence, known.advice
     lines = [f"audit: {line}" for line in audit.lines(known.findings)]
     if dependence is not None:
         lines += [f"the past: {dependence.says}", *(f"  {note}" for note in dependence.notes)]
-    lines.append(
-        f"length and cost: {crossovers.says}"
-        if crossovers is not None
-        else "length and cost: this device is not calibrated, so the documents' 512 and 1024 steps stand; "
-        "`advisor device --calibrate` measures them in two minutes"
-    )
+    lines.append(f"length and cost: {_cost_words(known)}")
     keys = ", ".join(one.key for one in advice.fired if not one.procedure) or "none"
     expected = [one.family for one in advice.ranking if not FAMILIES[one.family].needs]
     lines.append(f"documents' rules that fire: {keys}; they expect {', '.join(expected[:3])}")
@@ -147,3 +145,14 @@ def words(known: Knowledge) -> list[str]:
     lines += [f"  {stands} stands against {aside}, which is set aside" for stands, aside in set_aside]
     lines += [f"  {line}" for line in counterfactual.lines(known.turns, most=3)]
     return lines
+
+
+def _cost_words(known: Knowledge) -> str:
+    """Return what the rules on length rest on."""
+    calibration, crossovers = known.calibration, known.facts.crossovers
+    if crossovers is not None:
+        return crossovers.says
+    stand = "so the documents' 512 and 1024 steps stand"
+    if calibration is None:
+        return f"this device is not calibrated, {stand}; `advisor device --calibrate` measures them in two minutes"
+    return f"{calibration.noise.says} There is no crossover to rely on, {stand}"

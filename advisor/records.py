@@ -35,6 +35,8 @@ class Request(Record):
     """File of the user's own rules."""
     target_device: str | None = None
     """File with the calibration of the device that the model is for, where it is another one."""
+    missing_operators: tuple[str, ...] = ()
+    """Operators that the user says the target lacks."""
 
 
 class Measured(Record):

@@ -4,8 +4,7 @@ Training time (forward and backward), inference time (the whole sequence, batch 
 stacks of one width and depth, at 16, 32, 64, ... steps; fits with exponents (profiles.curves), crossover lengths
 (profiles.crossover) and the noise they rest on. The claims behind it: CL1, CL8, CL9, CL11.
 
-With one thread on a CPU, time is the processor time of this process, which other programs disturb least; with more
-threads, or on a GPU, it is the wall clock. The least of interleaved rounds counts.
+Times go by the clock that other programs disturb least (profiles.clock). The least of interleaved rounds counts.
 
 Stand-alone: `python -m profiles.calibration -o raspberry.json` needs torch, numpy, pydantic, jaxtyping and safetensors.
 """
@@ -22,7 +21,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from profiles.crossover import Crossovers, Pair, crossovers, pairs, uncertainty
+from profiles.clock import Clock, clock_for
+from profiles.crossover import Crossovers, Pair, crossovers, pairs, uncertainty, why_none
 from profiles.curves import Curve
 from profiles.device import DeviceError, DeviceProfile, measure_device, resolve
 
@@ -61,7 +61,7 @@ class Noise(BaseModel):
     crossover_factor: float | None
     """By how much this noise can move a crossover length; None: it can appear or go away."""
     too_noisy: bool
-    """The factor is above 1.25."""
+    """The crossovers are not to be relied on: the factor is above 1.25, or every time was measured once."""
     says: str
     """The above in words."""
 
@@ -75,7 +75,7 @@ class Calibration(BaseModel):
     threads: int = Field(ge=1)
     """Threads of torch while measuring."""
     shape: Shape
-    clock: Literal["process", "wall"]
+    clock: Clock
     date: str
     """Day of the measurement, UTC."""
     seconds: float
@@ -94,11 +94,16 @@ class Calibration(BaseModel):
     """Family -> length that there was no time left for."""
     noise: Noise
     crossovers: Crossovers | None = None
-    """None where GRU and LSTM, or the Transformer, were not measured."""
+    """None where GRU and LSTM, or the Transformer, were not measured, or not at two common lengths."""
     pairs: tuple[Pair, ...] = ()
     """Every two families, training and inference: which is cheaper where."""
     missing_operators: tuple[str, ...] = ()
     """Operators that the device is known to lack; not measured, filled in by hand (HW1)."""
+
+    @property
+    def reliable_crossovers(self) -> Crossovers | None:
+        """Return the crossovers; None where there are none or noise can move them too far."""
+        return None if self.noise.too_noisy else self.crossovers
 
 
 def calibrate(
@@ -138,7 +143,7 @@ def calibrate(
         raise ValueError(f"cannot calibrate {unknown or list(lengths)}; families: {', '.join(stacked)}; lengths: 1 up.")
     target, before = resolve(device), torch.get_num_threads()
     shape = shape or Shape(batch=BATCH[target.type])
-    clock: Literal["process", "wall"] = "process" if target.type == "cpu" and threads == 1 else "wall"
+    clock = clock_for(target, threads)
     try:
         torch.set_num_threads(threads)
         with torch.random.fork_rng(devices=[]):
@@ -190,8 +195,9 @@ def noise_of(training: dict[str, Curve], halves: Sequence[float], loads: Sequenc
         says += f"; other programs ran, a pass took {load:.1f} times as long as it was worked on"
     if noisy and halves:
         says += f"; within twice that, {moved}: too noisy to rely on the crossovers. Repeat it on a quiet machine"
-    elif halves:
-        says += f"; that can move a crossover by {100 * (factor - 1):.0f} % at most"
+    elif halves and not why_none(training):
+        moves = f"can move a crossover by {100 * (factor - 1):.0f} % at most" if moved else "moves no crossover"
+        says += f"; that {moves}"
     return Noise(
         repeat_percent=100 * repeat,
         load=load,
@@ -216,15 +222,12 @@ def words(calibration: Calibration) -> list[str]:
         infer, memory = calibration.inference[name], calibration.memory.get(name)
         lines.append(
             f"{name:20}{_times(train)}{_power(train)}{_times(infer)}{_power(infer)}"
-            f"{train.fit.error_percent:>5.0f}%{_power(memory) if memory else '':>9}"
+            f"{f'{train.fit.error_percent:.0f}%' if train.is_judged else '-':>6}{_power(memory) if memory else '':>9}"
         )
     lines += [f"{name}: cannot run here, {why}" for name, why in calibration.failed.items()]
     lines += _ends(calibration)
-    if calibration.crossovers is None:
-        lines.append("No crossover: it needs the Transformer, and GRU or LSTM.")
-    else:
-        lines.append(calibration.crossovers.says)
-    return [*lines, calibration.noise.says]
+    found = calibration.crossovers
+    return [*lines, why_none(calibration.training) if found is None else found.says, calibration.noise.says]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -284,11 +287,15 @@ def _cells(lengths: Sequence[int]) -> str:
 
 
 def _times(curve: Curve) -> str:
-    """Return the times at the lengths shown; ~ marks those read off the fit, beyond what was measured."""
+    """Return the times at the lengths shown; ~ marks those read off the fit, beyond what was measured.
+
+    With too few points for such a fit, - stands there.
+    """
     shown = []
     for length in SHOWN:
         ms, measured = curve.at(length), curve.lengths[0] <= length <= curve.lengths[-1]
-        shown.append(("" if measured else "~") + (f"{ms:.0f}" if ms >= 100 else f"{ms:.3g}"))
+        text = ("" if measured else "~") + (f"{ms:.0f}" if ms >= 100 else f"{ms:.3g}")
+        shown.append(text if measured or curve.is_judged else "-")
     return "".join(f"{ms:>8}" for ms in shown)
 
 

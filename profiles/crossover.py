@@ -18,7 +18,8 @@ DOCUMENTS_SHORT, DOCUMENTS_LONG = 512, 1024
 """LEN1 and LEN2 (D4 section 3.2)."""
 RECURRENT, ATTENTION = ("gru", "lstm"), "transformer"
 COMPARED_FROM = 64
-"""Shorter lengths are measured, but the documents' question is not about them, and there all networks cost alike."""
+"""Shorter lengths are measured, but the documents' question is not about them, and there all networks cost alike. They
+are compared only where nothing longer was measured."""
 STEP = 1.01
 """Factor between two lengths that are compared."""
 NAMES = (
@@ -37,7 +38,8 @@ class Crossovers(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     short_below: int = Field(ge=0)
     """Up to this length a recurrent network trains in no more time than attention, at every shorter length too; 0: at
-    none; `longest`: at every length measured. Lengths below 64 are not compared, here and below."""
+    none; `longest`: at every length measured. Lengths below 64 are not compared, here and below, unless nothing longer
+    was measured."""
     long_from: int | None = None
     """From this length on attention trains in no more time than a recurrent network; None: at no length measured."""
     longest: int = Field(ge=1)
@@ -68,9 +70,10 @@ class Pair(BaseModel):
 
 
 def crossovers(training: Mapping[str, Curve], device: str, batch: int) -> Crossovers | None:
-    """Return the crossovers of training time; None where attention or every recurrent family is missing.
+    """Return the crossovers of training time; None where there is nothing to compare, see `why_none`.
 
-    The recurrent network is the cheaper of GRU and LSTM at each length; lengths from 64 on are compared.
+    The recurrent network is the cheaper of GRU and LSTM at each length. Lengths from 64 on are compared, all where
+    nothing longer was measured.
 
     Args:
         training: Family -> time of a training step.
@@ -89,6 +92,15 @@ def crossovers(training: Mapping[str, Curve], device: str, batch: int) -> Crosso
         says=f"On {device}, training batch {batch}, {_says(short_below, long_from, recurrent_from, ratio)}.",
         recurrent_from=recurrent_from,
     )
+
+
+def why_none(training: Mapping[str, Curve]) -> str:
+    """Return why these times have no crossovers, in words; empty where they have."""
+    if ATTENTION not in training or not any(name in training for name in RECURRENT):
+        return "No crossover: it needs the Transformer, and GRU or LSTM."
+    if _recurrent_over_attention(training) is None:
+        return "No crossover: it needs two lengths that the Transformer and the recurrent networks were measured up to."
+    return ""
 
 
 def uncertainty(training: Mapping[str, Curve], noise: float) -> tuple[float, str]:
@@ -142,7 +154,8 @@ def _recurrent_over_attention(training: Mapping[str, Curve]) -> Ratio | None:
     if not recurrent or ATTENTION not in training:
         return None
     ratio = _ratio(recurrent, training[ATTENTION])
-    return [cell for cell in ratio if cell[0] >= COMPARED_FROM] or ratio or None
+    longer = [cell for cell in ratio if cell[0] >= COMPARED_FROM]
+    return (longer if len(longer) > 1 else ratio) or None
 
 
 def _ratio(cheapest_of: Sequence[Curve], other: Curve) -> Ratio:

@@ -2,8 +2,11 @@
 
 Fit: y = a + b L + c L^2 with a, b, c >= 0 and the least sum of squared relative errors, so that short lengths count as
 much as long ones. Three numbers allow the exact answer: least squares on each of the 7 sets of terms, and of those
-without a negative number the best. Exponent: p of y ~ L^p over the longer half of the lengths, least squares in logs;
-the shorter half shows the cost of starting, not growth.
+without a negative number the best. Three points choose two terms, so that the error is not 0 by construction. Two give
+at most a line and one a constant, through the points: what those say of other lengths is not known.
+
+Exponent: p of y ~ L^p over the longer half of the lengths, least squares in logs; the shorter half shows the cost of
+starting, not growth.
 """
 
 import math
@@ -13,6 +16,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+LEAST_POINTS = 3
+"""With fewer the fit has no error to judge it by: it speaks for the measured lengths only."""
 LEAST_FOR_GROWTH = 3
 """Points at the longer lengths that the exponent rests on, where there are as many."""
 
@@ -27,7 +32,7 @@ class Fit(BaseModel):
     exponent: float | None = None
     """p of y ~ L^p over the longer half of the lengths; None for a single length."""
     error_percent: float = Field(ge=0)
-    """Root mean square of the relative errors at the measured lengths."""
+    """Root mean square of the relative errors at the measured lengths; with fewer than three 0, which says nothing."""
 
     def at(self, length: float) -> float:
         """Return y at a length."""
@@ -43,6 +48,11 @@ class Curve(BaseModel):
     values: tuple[float, ...]
     """Cost at each length, above 0."""
     fit: Fit
+
+    @property
+    def is_judged(self) -> bool:
+        """Return whether the fit rests on points enough for its error to say how good it is."""
+        return len(self.lengths) >= LEAST_POINTS
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -90,8 +100,9 @@ def fit(lengths: Sequence[int], values: Sequence[float]) -> Fit:
     scale = n.max()
     terms = np.stack([np.ones_like(n), n / scale, (n / scale) ** 2], axis=1) / y[:, None]
     found: list[tuple[float, tuple[float, ...]]] = []
-    for count in range(1, min(3, len(n)) + 1):
-        for chosen in combinations(range(3), count):
+    usable, most = (3, min(3, len(n) - 1)) if len(n) >= LEAST_POINTS else (len(n), len(n))
+    for count in range(1, most + 1):
+        for chosen in combinations(range(usable), count):
             numbers = np.zeros(3)
             numbers[list(chosen)] = np.linalg.lstsq(terms[:, chosen], np.ones_like(y), rcond=None)[0]
             if (numbers >= 0).all():
@@ -102,7 +113,7 @@ def fit(lengths: Sequence[int], values: Sequence[float]) -> Fit:
         linear=b / scale,
         quadratic=c / scale**2,
         exponent=exponent(lengths, values),
-        error_percent=100 * math.sqrt(error),
+        error_percent=100 * math.sqrt(error) if len(n) >= LEAST_POINTS else 0.0,
     )
 
 

@@ -56,6 +56,7 @@ def profile_data(
     classes: Sequence[str] = (),
     freq: str | None = None,
     missing: float = 0.0,
+    seen: float = 1.0,
 ) -> DataProfile:
     """Measure a data set.
 
@@ -66,6 +67,8 @@ def profile_data(
         classes: Class names in index order.
         freq: pandas offset alias of the step.
         missing: Share of values that were missing before they were filled.
+        seen: Share of each series, from its start, in which seasons are looked for: what lies behind may be a test
+            part.
 
     Raises:
         ValueError: no series, an axis is missing, or a classify or regress set without one label for each series.
@@ -73,9 +76,10 @@ def profile_data(
     _check(series, task, labels)
     lengths = np.array([len(one) for one in series])
     p50, p90, p99 = (int(p) for p in np.percentile(lengths, [50, 90, 99], method="lower"))
-    seasons = (
-        find_seasons([one[:, c] for one in series for c in range(one.shape[1])], freq) if task == "forecast" else ()
-    )
+    seasons: tuple[Season, ...] = ()
+    if task == "forecast":
+        parts = [one[: max(1, round(seen * len(one)))] for one in series]
+        seasons = find_seasons([one[:, c] for one in parts for c in range(one.shape[1])], freq)
     counts = _count(labels, classes) if labels is not None and task == "classify" else ()
     numbers = np.asarray(labels, dtype=np.float64) if labels is not None and task == "regress" else None
     return DataProfile(

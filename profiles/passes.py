@@ -5,9 +5,6 @@ backward with the mean square as its loss; an inference pass reads the whole seq
 """
 
 import gc
-import time
-from collections.abc import Callable
-from typing import Literal
 
 import torch
 
@@ -15,10 +12,10 @@ from hybrids.backbone import Backbone
 from hybrids.families import layers
 from hybrids.mixer import reads_whole
 from hybrids.shapes import Tokens
+from profiles.clock import Clock, timed
 from profiles.cost import peak_bytes
-from profiles.device import MIB, synchronize
+from profiles.device import MIB
 
-Clock = Literal["process", "wall"]
 EXPANSION = 2.0
 """Inner width of the feed-forward parts over the width: the default of a model."""
 
@@ -32,7 +29,7 @@ class Stack:
         depth: Layers.
         batch: Sequences in a training pass.
         target: Where it runs.
-        clock: process counts the processor time of this process, wall what passes.
+        clock: What times go by.
     """
 
     def __init__(self, family: str, width: int, depth: int, batch: int, target: torch.device, clock: Clock) -> None:
@@ -44,14 +41,16 @@ class Stack:
         """Return the milliseconds of one training pass: by the clock of the stack, and by the wall clock."""
         x = self._tokens(self.batch, length).requires_grad_()
         self.backbone.train()
-        return self._timed(lambda: self._train(x))
+        found = timed(lambda: self._train(x), self.target, self.clock)
+        self.backbone.zero_grad(set_to_none=True)
+        return found
 
     def inference(self, length: int) -> tuple[float, float]:
         """Return the milliseconds of one inference pass, as `training` does."""
         x = self._tokens(1, length)
         self.backbone.eval()
         with torch.inference_mode():
-            return self._timed(lambda: self.backbone(x))
+            return timed(lambda: self.backbone(x), self.target, self.clock)
 
     def peak_mib(self, length: int) -> float:
         """Return the MiB that one training pass adds at its highest, gradients of the weights among them."""
@@ -68,15 +67,6 @@ class Stack:
     def _train(self, x: Tokens) -> None:
         y, _ = self.backbone(x)
         y.square().mean().backward()
-
-    def _timed(self, run: Callable[[], object]) -> tuple[float, float]:
-        synchronize(self.target)
-        wall, busy = time.perf_counter(), time.process_time()
-        run()
-        synchronize(self.target)
-        busy, wall = time.process_time() - busy, time.perf_counter() - wall
-        self.backbone.zero_grad(set_to_none=True)
-        return 1e3 * (busy if self.clock == "process" else wall), 1e3 * wall
 
 
 def out_of_memory(error: BaseException) -> bool:

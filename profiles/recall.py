@@ -1,6 +1,6 @@
 """What kinds of layers can learn to give back, within a fixed number of optimiser steps.
 
-delayed recall  one of 4 symbols, then d - 1 steps of noise of 4 others, then a question; the answer is the symbol
+delayed recall  one of n symbols, then d - 1 steps of noise of n others, then a question; the answer is the symbol
 item recall     k steps that each tell a key and its value, then keys alone; the answer to each is its value
 
 The reach of delayed recall is the largest delay solved (accuracy 0.9) before the first that is not. A delay may be
@@ -19,6 +19,7 @@ the width, linear output; AdamW, gradients clipped to norm 1. One learning rate 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Literal, NamedTuple
 
 import torch
@@ -98,6 +99,10 @@ class Batch(NamedTuple):
     values: Int[Tensor, "B L"]
     targets: Int[Tensor, "B Q"]
 
+    def to(self, device: torch.device) -> "Batch":
+        """Return it on a device."""
+        return Batch(*(part.to(device) for part in self))
+
 
 class Reader(nn.Module):
     """Two embeddings, summed, layers and a linear output: logits (B, L, answers)."""
@@ -120,12 +125,12 @@ class Reader(nn.Module):
         return logits
 
 
-def delayed(rows: int, delay: int, draw: Generator) -> Batch:
-    """Return sequences of `delay` + 1 steps: a symbol, noise, the question."""
-    symbol = torch.randint(SYMBOLS, (rows, 1), generator=draw)
-    noise = torch.randint(SYMBOLS, 2 * SYMBOLS, (rows, delay - 1), generator=draw)
-    symbols = torch.cat([symbol, noise, torch.full_like(symbol, 2 * SYMBOLS)], 1)
-    return Batch(symbols, torch.full_like(symbols, VALUES), symbol)
+def delayed(rows: int, delay: int, draw: Generator, symbols: int = SYMBOLS) -> Batch:
+    """Return sequences of `delay` + 1 steps: one of `symbols`, noise of as many others, the question."""
+    symbol = torch.randint(symbols, (rows, 1), generator=draw)
+    noise = torch.randint(symbols, 2 * symbols, (rows, delay - 1), generator=draw)
+    read = torch.cat([symbol, noise, torch.full_like(symbol, 2 * symbols)], 1)
+    return Batch(read, torch.full_like(read, VALUES), symbol)
 
 
 def items(rows: int, count: int, draw: Generator) -> Batch:
@@ -184,6 +189,36 @@ def recall_reach(
     )
 
 
+def recall_curve(
+    stack: Sequence[MixerConfig],
+    delay: int,
+    marks: Sequence[int],
+    *,
+    symbols: int = SYMBOLS,
+    width: int = 32,
+    rate: float = 3e-3,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> tuple[float, ...]:
+    """Return the accuracy of delayed recall on fresh sequences after each number of optimiser steps in `marks`.
+
+    Args:
+        stack: The layers, bottom first.
+        delay: Steps from the symbol to the question.
+        marks: Optimiser steps after which to look, least first; training goes on to the last.
+        symbols: Of which one is to be given back; guessing is 1 / symbols.
+        width: Model width.
+        rate: Learning rate.
+        seed: Of weights and sequences; other layers get the same sequences.
+        device: Where it is trained.
+    """
+    network = _reader(stack, width, 2 * symbols + 1, symbols, seed).to(device)
+    draw = Generator().manual_seed(seed * UNLIKE + delay)
+    test = delayed(TEST_ROWS, delay, Generator().manual_seed(seed + 10_000), symbols)
+    training = islice(_training(network, partial(delayed, ROWS, delay, draw, symbols), rate), marks[-1])
+    return tuple(_accuracy(network, test) for step, _ in enumerate(training, 1) if step in marks)
+
+
 def item_recall(
     stack: Sequence[MixerConfig],
     counts: Sequence[int],
@@ -234,29 +269,36 @@ def _reader(stack: Sequence[MixerConfig], width: int, symbols: int, answers: int
 
 def _train(network: Reader, batch: Callable[[], Batch], steps: int, rate: float, stop: bool = True) -> int:
     """Train in place on fresh batches; return the optimiser steps taken, fewer than `steps` once it is solved."""
-    decayed, kept = split_by_decay(network)
-    groups = [{"params": decayed, "weight_decay": DECAY}, {"params": kept, "weight_decay": 0.0}]
-    optimiser, running = torch.optim.AdamW(groups, lr=rate, betas=BETAS), 0.0
-    network.train()
-    for step in range(1, steps + 1):
-        given = batch()
-        logits = network(network.embed(given))[:, -given.targets.shape[1] :]
-        optimiser.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(logits.flatten(0, 1), given.targets.flatten())
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-        optimiser.step()
-        right = float((logits.argmax(-1) == given.targets).double().mean())
+    running = 0.0
+    for step, right in enumerate(islice(_training(network, batch, rate), steps), 1):
         running = SMOOTH * running + (1 - SMOOTH) * right
         if stop and running >= ENOUGH:
             return step
     return steps
 
 
+def _training(network: Reader, batch: Callable[[], Batch], rate: float) -> Iterator[float]:
+    """Train in place without end; yield the share of right answers in each batch, after the step on it."""
+    decayed, kept = split_by_decay(network)
+    groups = [{"params": decayed, "weight_decay": DECAY}, {"params": kept, "weight_decay": 0.0}]
+    optimiser, device = torch.optim.AdamW(groups, lr=rate, betas=BETAS), network.out.weight.device
+    while True:
+        network.train()
+        given = batch().to(device)
+        logits = network(network.embed(given))[:, -given.targets.shape[1] :]
+        optimiser.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(logits.flatten(0, 1), given.targets.flatten())
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+        optimiser.step()
+        yield float((logits.argmax(-1) == given.targets).double().mean())
+
+
 @torch.no_grad()
 def _accuracy(network: Reader, batch: Batch) -> float:
     """Return the share of questions answered rightly."""
     network.eval()
+    batch = batch.to(network.out.weight.device)
     logits = network(network.embed(batch))[:, -batch.targets.shape[1] :]
     return float((logits.argmax(-1) == batch.targets).double().mean())
 

@@ -14,10 +14,11 @@ from itertools import pairwise
 import torch
 
 from hybrids.memory import available_bytes
+from profiles.clock import Clock
 from profiles.crossover import ATTENTION, RECURRENT
 from profiles.curves import Curve, curve
 from profiles.device import MIB
-from profiles.passes import Clock, Stack, in_words, out_of_memory, release
+from profiles.passes import Stack, in_words, out_of_memory, release
 
 CORE = (*RECURRENT, ATTENTION)
 LEAST_ROUNDS, MOST_ROUNDS = 3, 15
@@ -42,7 +43,7 @@ class Rounds:
     Attributes:
         training: Family -> length -> milliseconds of each round.
         inference: As `training`.
-        memory: Family -> length -> MiB.
+        memory: Family -> length -> MiB, above 0.
         failed: Family -> why it cannot run at the shortest length.
         ended: Family -> why memory or an error kept it from a longer length.
         no_time: Family -> length that there was no time for.
@@ -140,7 +141,7 @@ class Rounds:
         self.inference.setdefault(family, {}).setdefault(length, []).append(answered)
         walls = self._wall.setdefault(family, {})
         walls[length] = min(walls.get(length, math.inf), (wall + more_wall) / 1e3)
-        self.loads.append((wall + more_wall) / max(trained + answered, 1e-9))
+        self.loads.append((wall + more_wall) / (trained + answered))
 
     def _memory_of_all(self, length: int) -> None:
         for family, stack in list(self._stacks.items()):
@@ -148,7 +149,10 @@ class Rounds:
                 began = time.perf_counter()
                 peak = stack.peak_mib(length)
                 self._profiled[family] = (time.perf_counter() - began) / self._wall[family][length]
-                self.memory.setdefault(family, {})[length] = peak
+                if peak > 0:
+                    self.memory.setdefault(family, {})[length] = peak
+                else:
+                    self.say(f"  {family}: memory is not measured, its growth does not show at {length} steps")
             except Exception as error:  # as in `_once`; where only the profiler fails, times are still measured
                 if out_of_memory(error):
                     self._end(family, _why(error, length))

@@ -4,8 +4,13 @@
 
 with the fits of inference time against length of two calibrations of equal width and depth. The latency here is
 measured for the candidate itself; only the ratio of the devices is taken from the curves. Its error is that of the two
-fits together (root of the sum of squares). What has no curve on both, such as a baseline, takes the geometric mean of
-two ratios, of the speed of matrix products and of the convolution curves; half of their distance joins the error.
+fits together (root of the sum of squares). Outside the lengths measured on both devices the ratio is that at the
+nearest of them, L, and the error is widened by the factor (tokens / L)^p, with p of ratio ~ length^p over the lengths
+measured on both, and at least 0.25.
+
+What has no curve on both, such as a baseline, takes the geometric mean of two ratios, of the speed of matrix products
+and of the convolution curves; half of their distance joins the error. So does a family whose curve has fewer than three
+points on one of them, but its error is at least 1; without convolution curves either, the products speak alone.
 """
 
 import math
@@ -14,9 +19,14 @@ from pydantic import BaseModel, ConfigDict
 
 from profiles.calibration import Calibration
 from profiles.cost import Cost
+from profiles.curves import exponent
 
 STAND_IN = "conv"
 """Family whose curve speaks for what has none."""
+UNKNOWN = 1.0
+"""Relative error where nothing was measured that could give one."""
+LEAST_DRIFT = 0.25
+"""The ratio of two devices is taken to go with at least this power of the length outside what was measured."""
 
 
 class TargetError(ValueError):
@@ -51,13 +61,15 @@ class Target(BaseModel):
             family: None for a model that is not of a family.
             tokens: Steps that the layers see: the length over the patch of the front end.
         """
-        if family in self.there.inference and family in self.here.inference:
-            return self._by_curve(family, tokens)
+        if family is not None and (own := self._by_curve(family, tokens)):
+            return own
         products = self.here.device.matmul_gflops / self.there.device.matmul_gflops
-        if STAND_IN not in self.there.inference or STAND_IN not in self.here.inference:
-            return products, 1.0
-        curves, error = self._by_curve(STAND_IN, tokens)
-        return math.sqrt(products * curves), math.hypot(error, math.expm1(abs(math.log(products / curves)) / 2))
+        stand_in = self._by_curve(STAND_IN, tokens)
+        if stand_in is None:
+            return products, UNKNOWN
+        curves, error = stand_in
+        error = math.hypot(error, math.expm1(abs(math.log(products / curves)) / 2))
+        return math.sqrt(products * curves), error if family is None else max(error, UNKNOWN)
 
     def predict(self, cost: Cost, family: str | None, tokens: int) -> Cost:
         """Return a measured cost with the latencies of the target; memory and size stay as measured here."""
@@ -74,9 +86,21 @@ class Target(BaseModel):
             }
         )
 
-    def _by_curve(self, family: str, tokens: int) -> tuple[float, float]:
-        there, here = self.there.inference[family].fit, self.here.inference[family].fit
-        return there.at(tokens) / here.at(tokens), math.hypot(there.error_percent, here.error_percent) / 100
+    def _by_curve(self, family: str, tokens: int) -> tuple[float, float] | None:
+        """Return the ratio of two curves and its error; None where either has too few points or they do not overlap."""
+        there, here = self.there.inference.get(family), self.here.inference.get(family)
+        if there is None or here is None or not (there.is_judged and here.is_judged):
+            return None
+        shortest, longest = max(there.lengths[0], here.lengths[0]), min(there.lengths[-1], here.lengths[-1])
+        if shortest > longest:
+            return None
+        length = min(max(tokens, shortest), longest)
+        both = [n for n in there.lengths if n in here.lengths]
+        power = exponent(both, [there.at(n) / here.at(n) for n in both]) or 0.0
+        drift = max(LEAST_DRIFT, abs(power))
+        outside = math.expm1(drift * abs(math.log(tokens / length)))
+        error = math.hypot(there.fit.error_percent / 100, here.fit.error_percent / 100, outside)
+        return there.fit.at(length) / here.fit.at(length), error
 
 
 def target(there: Calibration, here: Calibration) -> Target:

@@ -5,7 +5,9 @@ the length, by FFT: O(P n log n) for P pairs. Series B is A shifted when |corr(d
 overlap: B tells A's value k steps ahead, up to offset and scale. Differences, because two trends correlate at any
 shift. Left out, since they would match by themselves: series whose differences repeat (correlate at 0.99 with their
 own past: calendar columns, lines, pure cycles), or rest on fewer than 20 moves or 20 different moves (switches,
-counters). The effective number of moves is the participation ratio (sum d^2)^2 / sum d^4.
+counters). The effective number of moves is the participation ratio (sum d^2)^2 / sum d^4. A difference of more than
+10 times the median of those that are not 0 counts as that much, or a single jump, such as that of a shifted column to
+the zeros it is filled up with, would hide all others.
 
 Pairs beyond 16 million values of work are not compared; the finding says how many series were.
 """
@@ -23,6 +25,7 @@ from advisor.data.dataset import Dataset
 COPY, OWN_PAST = 0.999, 0.99
 FEWEST_MOVES = 20
 FEWEST_STEPS = 2 * FEWEST_MOVES
+JUMP = 10
 MOST_WORK = 2**24
 
 
@@ -54,8 +57,9 @@ def shifted_series(dataset: Dataset, shapes: np.ndarray) -> list[Finding]:
         if len(rows) > 1:
             size = fft.next_fast_len(2 * len(dataset.series[rows[0]]), real=True)
             chosen = rows[: int((1 + np.sqrt(1 + 8 * MOST_WORK / size)) / 2)]
-            compared += len(chosen)
-            pairs += _pairs(dataset, chosen, size)
+            found, usable = _pairs(dataset, chosen, size)
+            pairs += found
+            compared += usable
     ahead, level = [p for p in pairs if p.ahead], [p for p in pairs if not p.ahead]
     return [*_ahead(dataset, ahead, compared), *_level(dataset, level, compared)]
 
@@ -102,9 +106,10 @@ def _of(compared: int, dataset: Dataset) -> str:
     return f"{compared} series" if compared == len(dataset) else f"{compared} series compared ({len(dataset)} in all)"
 
 
-def _pairs(dataset: Dataset, rows: list[int], size: int) -> list[Pair]:
-    """Return the pairs among series of one length; `size` is that of the FFT."""
-    moves = np.stack([np.diff(dataset.series[i][:, 0].astype(np.float64)) for i in rows])
+def _pairs(dataset: Dataset, rows: list[int], size: int) -> tuple[list[Pair], int]:
+    """Return the pairs among series of one length and how many could be compared; `size` is that of the FFT."""
+    raw = [np.diff(dataset.series[i][:, 0].astype(np.float64)) for i in rows]
+    moves = np.stack([_calm(one) for one in raw])
     moves -= moves.mean(axis=1, keepdims=True)
     kept = [i for i, one in enumerate(moves) if _count_moves(one) >= FEWEST_MOVES]
     spectra = {i: fft.rfft(moves[i], size) for i in kept}
@@ -117,10 +122,10 @@ def _pairs(dataset: Dataset, rows: list[int], size: int) -> list[Pair]:
         later, earlier = _profiles(spectra, energy, i, others, size)
         for j, i_first, j_first in zip(others, later, earlier, strict=True):
             directions = ((j, i, i_first), (i, j, j_first))
-            hits = [(k, t, _copy(moves[t], moves[k], profile)) for k, t, profile in directions]
+            hits = [(k, t, _copy(raw[t], raw[k], profile)) for k, t, profile in directions]
             found = [Pair(rows[k], rows[t], *hit) for k, t, hit in hits if hit]
             pairs += [min(found, key=lambda p: p.ahead)] if found else []
-    return pairs
+    return pairs, len(usable) if len(usable) > 1 else 0
 
 
 def _profiles(
@@ -149,11 +154,18 @@ def _copy(told: np.ndarray, knows: np.ndarray, profile: np.ndarray) -> tuple[int
     k = int(np.argmax(np.abs(profile)))
     if abs(profile[k]) < OWN_PAST:
         return None
-    a, b = told[k:], knows[: len(knows) - k]
+    a, b = _calm(told[k:]), _calm(knows[: len(knows) - k])
     if min(_count_moves(a), _count_moves(b)) < FEWEST_MOVES:
         return None
     exact = float(np.corrcoef(a, b)[0, 1])
     return (k, exact) if abs(exact) >= COPY else None
+
+
+def _calm(moves: np.ndarray) -> np.ndarray:
+    """Return the moves without outliers: what is beyond 10 times the usual size of a move is cut to that."""
+    sizes = np.abs(moves[moves != 0])
+    most = JUMP * float(np.median(sizes)) if sizes.size else 0.0
+    return np.asarray(np.clip(moves, -most, most))
 
 
 def _count_moves(moves: np.ndarray) -> float:

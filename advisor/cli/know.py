@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from advisor.cli.talk import FILE, JSON, as_json, facts, reading, say
+from advisor.cli.talk import FILE, JSON, as_json, facts, listed, reading, say
 
 
 @click.command()
@@ -48,8 +48,11 @@ def inspect(data: Path, to_json: bool, **options: Any) -> None:
 @click.option("--horizon", type=click.IntRange(1), help="Steps to forecast; one if left out.")
 @click.option("--seconds", type=click.FloatRange(0.5), default=10.0, show_default=True, help="For the dependence.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--reach", is_flag=True, help="Also how far each family's gradient reaches before training: 15 s.")
 @JSON
-def profile(data: Path, horizon: int | None, seconds: float, seed: int, to_json: bool, **options: Any) -> None:
+def profile(
+    data: Path, horizon: int | None, seconds: float, seed: int, reach: bool, to_json: bool, **options: Any
+) -> None:
     """Measure DATA: lengths, channels, classes, missing values, seasons, how far back the past matters."""
     from advisor import api
 
@@ -57,13 +60,20 @@ def profile(data: Path, horizon: int | None, seconds: float, seed: int, to_json:
         data, task=options["task"], target=options["target"], time=options["time_column"], id=options["id_column"]
     )
     found = api.profile(read.dataset, horizon, seconds, seed)
+    reaches = api.reaches(found) if reach else {}
     if to_json:
-        as_json(found)
+        record = found.model_dump(mode="json")
+        as_json({**record, "reach": {n: r.model_dump(mode="json") for n, r in reaches.items()}} if reach else record)
         return
     facts(found.model_copy(update={"dependence": None}))
     if found.dependence is not None:
-        for line in (found.dependence.says, *found.dependence.notes):
-            click.echo(f"the past: {line}")
+        ahead = f" for {horizon or 1} step{'s' * (horizon is not None and horizon > 1)} ahead"
+        click.echo(f"the past{ahead if found.task == 'forecast' else ''}: {found.dependence.says}")
+        for note in found.dependence.notes:
+            click.echo(f"  {note}")
+    for name, one in sorted(reaches.items(), key=lambda item: -item[1].reach_steps):
+        far = f"all {one.looked}" if one.all_the_way else f"{one.reach_steps} of {one.looked}"
+        click.echo(f"untrained {name}: its gradient reaches {far} tokens")
 
 
 @click.command()
@@ -74,12 +84,17 @@ def profile(data: Path, horizon: int | None, seconds: float, seed: int, to_json:
 def device(device: str, calibrate: bool, out: Path | None, to_json: bool) -> None:
     """Measure the device: cores, memory, speed; with --calibrate also where one architecture overtakes another."""
     from advisor import api
+    from advisor.calibrations import said_of
 
     if out is not None and not calibrate:
         raise click.UsageError("-o writes a calibration: add --calibrate.")
     if not calibrate:
         found = api.device_profile(device)
-        as_json(found) if to_json else facts(found)
+        if to_json:
+            as_json(found)
+            return
+        facts(found)
+        click.echo(f"length and cost: {said_of(found)}")
         return
     measured = api.calibrate(device, out, say=say)
     if to_json:
@@ -92,20 +107,23 @@ def device(device: str, calibrate: bool, out: Path | None, to_json: bool) -> Non
 
 
 TASKS = ["classify", "regress", "forecast", "tag", "transcribe", "translate"]
+ASSUMED = {"samples": 5000, "length": 100}
+"""What `rules` takes for granted where nothing is said."""
 
 
 @click.command()
 @click.option("--explain", metavar="KEY", help="The page of one rule.")
 @click.option("--rules", "own", type=FILE, help="TOML file of your own rules.")
+@click.option("--target-device", type=FILE, help="Calibration to take lengths from; this device's if left out.")
 @click.option("--task", type=click.Choice(TASKS), help="Facts: which rules fire?")
-@click.option("--samples", type=click.IntRange(1), default=1000, show_default=True, help="Facts: number of series.")
-@click.option("--length", type=click.IntRange(1), default=100, show_default=True, help="Facts: steps a series.")
+@click.option("--samples", type=click.IntRange(1), help=f"Facts: number of series; {ASSUMED['samples']} if left out.")
+@click.option("--length", type=click.IntRange(1), help=f"Facts: steps a series; {ASSUMED['length']} if left out.")
 @click.option("--reach", type=click.IntRange(0), help="Facts: steps of the past that matter.")
 @click.option("--horizon", type=click.IntRange(1), help="Facts: steps to forecast.")
 @click.option("--season", type=click.IntRange(1), help="Facts: steps after which the series repeats.")
 @click.option("--modality", type=click.Choice(["series", "text", "audio", "several"]), help="Facts: what they are.")
 @click.option("--scenario", help="SC1 to SC5, or its word; recognised if left out.")
-@click.option("--streaming", is_flag=True, help="Facts: answers step by step.")
+@click.option("--streaming", is_flag=True, default=None, help="Facts: answers step by step.")
 @click.option("--batch-size", type=click.IntRange(1), help="Facts: series answered at once.")
 @click.option("--max-latency-ms", type=click.FloatRange(0, min_open=True), help="Facts: limit on one answer.")
 @click.option("--max-memory-mib", type=click.FloatRange(0, min_open=True), help="Facts: limit on its memory.")
@@ -113,49 +131,80 @@ TASKS = ["classify", "regress", "forecast", "tag", "transcribe", "translate"]
 @click.option("--step-ms", type=click.FloatRange(0, min_open=True), help="Facts: time between two steps.")
 @click.option("--edge", is_flag=True, default=None, help="Facts: a phone or an embedded device.")
 @click.option("--cloud", is_flag=True, default=None, help="Facts: a service in a data centre.")
-@click.option("--pretrained", is_flag=True, help="Facts: weights of a pretrained Transformer are at hand.")
+@click.option(
+    "--pretrained", is_flag=True, default=None, help="Facts: weights of a pretrained Transformer are at hand."
+)
 @click.option("--device-kind", type=click.Choice(["cpu", "cuda", "mps"]), help="Facts: where the model runs.")
+@click.option("--device-memory-mib", type=click.FloatRange(0, min_open=True), help="Facts: memory of that device.")
+@click.option("--missing-operators", help="Facts: what the target lacks, such as LSTM,Scan; see operators.toml.")
 @JSON
-def rules(explain: str | None, own: Path | None, task: str | None, to_json: bool, **said: Any) -> None:
+def rules(
+    explain: str | None, own: Path | None, target_device: Path | None, task: str | None, to_json: bool, **said: Any
+) -> None:
     """Show the documents' advice; with --task and facts, which of it applies, and what would change it."""
-    from advisor import counterfactual
     from advisor import rules as engine
 
     mine = engine.own_rules(own) if own else ()
+    known = {name: value for name, value in said.items() if value is not None}
     if explain:
-        click.echo(engine.page(explain, mine))
-        return
-    if task is None:
-        table = engine.scenarios()
-        if to_json:
-            as_json({key: row.model_dump(mode="json") for key, row in table.items()})
-            return
-        for key, row in table.items():
-            click.echo(f"{key:5} {row.document}: {row.says}")
-        return
+        page = engine.page(explain, mine)
+        as_json({"key": explain.upper(), "page": page}) if to_json else click.echo(page)
+    elif task is not None:
+        _judged(task, known, mine, target_device, to_json)
+    elif known:
+        raise click.UsageError(f"--{next(iter(known)).replace('_', '-')} is a fact: say --task too.")
+    elif to_json:
+        as_json({key: row.model_dump(mode="json") for key, row in engine.scenarios().items()})
+    else:
+        rows = [(row.key, row.document, row.says) for row in engine.scenarios().values()]
+        rows += [(row.key, row.document, row.says) for row in mine]
+        for key, document, says in rows:
+            click.echo(f"{key:5} {document}: {says}")
+
+
+def _judged(task: str, known: dict[str, Any], mine: Any, target: Path | None, to_json: bool) -> None:
+    """Print which rules fire for these facts, the ranking, and what would change it."""
     from pydantic import ValidationError
 
+    from advisor import calibrations, counterfactual
+    from advisor import rules as engine
     from advisor.errors import InputError
     from hybrids.families import FAMILIES
+    from profiles.device import measure_device
 
-    known = {name: value for name, value in said.items() if value is not None}
+    assumed = {name: value for name, value in ASSUMED.items() if name not in known}
+    facts = {**ASSUMED, **known}
+    facts["length_p50"] = facts.pop("length")
+    facts["missing_operators"] = listed(facts.pop("missing_operators", None))
+    if target is None and facts.get("device_kind", "cpu") != "cpu":
+        found = None
+    else:
+        found = calibrations.load_target(target) if target else calibrations.cached(measure_device("cpu"))
+    if found is not None:
+        facts |= {"crossovers": found.reliable_crossovers, "failed_families": found.failed}
+        facts["missing_operators"] = (*facts["missing_operators"], *found.missing_operators)
     try:
-        facts = engine.Facts(task=task, length_p50=known.pop("length"), **known)
+        situation = engine.Facts(task=task, **facts)
     except ValidationError as error:
         (first, *_) = error.errors()
         raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.", "give a finite number.") from error
-    advice = engine.advise(facts, tuple(FAMILIES), mine)
+    advice = engine.advise(situation, tuple(FAMILIES), mine)
+    needs = {name: family.needs for name, family in FAMILIES.items() if family.needs}
+    met = {"encoder_decoder": task == "translate", "cross_fusion": situation.modality == "several"}
+    needs = {name: what for name, what in needs.items() if not met[name]}
+    turns = counterfactual.before(situation, tuple(name for name in FAMILIES if name not in needs), mine)
     if to_json:
-        as_json(advice)
+        as_json({**advice.model_dump(mode="json"), "turns": [turn.model_dump(mode="json") for turn in turns]})
         return
+    if assumed:
+        said = " and ".join(f"{value} {'series' if name == 'samples' else 'steps'}" for name, value in assumed.items())
+        say(f"assumed: {said}")
     for line in engine.explain_advice(advice):
         click.echo(line)
-    needs = {name: family.needs for name, family in FAMILIES.items() if family.needs}
     for name, what in needs.items():
         click.echo(f"{name} needs {what}.")
-    stacked = tuple(name for name in FAMILIES if name not in needs)
     click.echo("What would change the advice:")
-    for line in counterfactual.lines(counterfactual.before(facts, stacked, mine)):
+    for line in counterfactual.lines(turns) or ["no single change of the facts"]:
         click.echo(f"  {line}")
 
 
@@ -179,7 +228,7 @@ def lab(claims: tuple[str, ...], out: Path, to_json: bool, **conditions: Any) ->
     asked = Conditions(**conditions)
     device = api.device_profile(asked.device)
     found = laboratory.run_lab(claims, asked, say, out)
-    write_page(out / "index.html", found, device, asked, datetime.now(UTC).date().isoformat())
+    write_page(out / "index.html", laboratory.gathered(out, asked), device, asked, datetime.now(UTC).date().isoformat())
     if to_json:
         as_json([one.model_dump(mode="json") for one in found])
     else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from advisor.cli.talk import FILE, JSON, STARTED, Seconds, as_json, reading, say
+from advisor.cli.talk import FILE, JSON, STARTED, Seconds, as_json, listed, reading, say
 
 
 @click.command()
@@ -25,6 +25,7 @@ from advisor.cli.talk import FILE, JSON, STARTED, Seconds, as_json, reading, say
 @click.option("--scenario", help="SC1 to SC5, or its word: which application it is; recognised if left out.")
 @click.option("--rules", type=FILE, help="TOML file of your own rules, heard beside the documents'.")
 @click.option("--target-device", type=FILE, help="Calibration of the device that the model is for, if another.")
+@click.option("--missing-operators", help="What the target lacks, such as LSTM,Scan; it counts against families.")
 @click.option("--time-limit", type=Seconds(), help="For everything: 90s, 3m, 1h.")
 @click.option("--preset", type=click.Choice(["fast", "medium", "best"]), help="2, 10 or 60 minutes.")
 @click.option("--families", help="Families that may race, separated by commas; all if left out.")
@@ -41,8 +42,8 @@ def recommend(data: Path, families: str | None, preset: str | None, to_json: boo
     limits = ("max_latency_ms", "latency_stat", "batch_size", "streaming", "max_memory_mib", "max_model_mib")
     budget = Budget(**{name: options.pop(name) for name in limits})
     limit = options.pop("time_limit") or (PRESETS[preset] if preset else None)
-    names = tuple(f.strip() for f in families.split(",") if f.strip()) if families else ()
-    _recommend(data, to_json, budget=budget, time_limit_s=limit, families=names, **options)
+    options["missing_operators"] = listed(options["missing_operators"])
+    _recommend(data, to_json, budget=budget, time_limit_s=limit, families=listed(families), **options)
 
 
 def _recommend(data: Path, to_json: bool, **options: Any) -> None:
@@ -99,6 +100,7 @@ def resume(run: Path, time_limit: float | None, to_json: bool) -> None:
         scenario=asked.scenario,
         rules=asked.rules,
         target_device=asked.target_device,
+        missing_operators=asked.missing_operators,
         out=run,
         resume=True,
     )

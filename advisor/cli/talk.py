@@ -75,3 +75,8 @@ def facts(record: Any) -> None:
         if value not in (None, [], ()):
             shown = f"{value:.6g}" if isinstance(value, float) else value
             click.echo(f"{name}: {shown}")
+
+
+def listed(text: str | None) -> tuple[str, ...]:
+    """Return the names in a list with commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

@@ -8,7 +8,7 @@ and the sentence says so.
 from collections.abc import Iterator, Sequence
 
 from advisor.counterfactual.model import Evidence, Turn
-from advisor.counterfactual.moves import shortest, subject_of
+from advisor.counterfactual.moves import edge, rounded, shortest, subject_of
 from advisor.counterfactual.replay import COSTS, Candidate, Limits, Replay, limits_of
 from advisor.records import Recommendation, Trial
 from profiles.budget import Budget
@@ -61,7 +61,7 @@ def _tighter(replay: Replay, limits: Limits, name: str) -> Iterator[Turn]:
             yield Turn(
                 fact=name, now=asked, then=cost, direction="below", winner_now=winner.family, winner_then=then.family,
                 evidence=_evidence(then),
-                says=f"{winner.family} until {subject} falls below {cost:.3g}{unit}, then "
+                says=f"{winner.family} until {subject} falls below {at_least(cost)}{unit}, then "
                 f"{_with_quality(replay, then)}.",
             )  # fmt: skip
         winner = then
@@ -88,8 +88,8 @@ def _looser(replay: Replay, limits: Limits, name: str, trials: Sequence[Trial]) 
             yield Turn(
                 fact=name, now=asked, then=cost, direction="above", winner_now=winner.family, winner_then=then.family,
                 evidence=_evidence(then),
-                says=f"From {subject} of {cost:.3g}{unit} on (asked: {asked:g}): {_with_quality(replay, then)} instead "
-                f"of {winner.family}.",
+                says=f"From {subject} of {at_least(cost)}{unit} on (asked: {asked:g}): {_with_quality(replay, then)} "
+                f"instead of {winner.family}.",
             )  # fmt: skip
             winner = then
     judged = {one.family for one in replay.candidates}
@@ -100,7 +100,7 @@ def _looser(replay: Replay, limits: Limits, name: str, trials: Sequence[Trial]) 
             yield Turn(
                 fact=name, now=asked, then=need, direction="above", winner_now=first, winner_then=family,
                 evidence="untrained",
-                says=f"{family} was not trained: it broke {subject}; {need:.3g}{unit} would admit it "
+                says=f"{family} was not trained: it broke {subject}; {at_least(need)}{unit} would admit it "
                 f"(asked: {asked:g}).",
             )  # fmt: skip
 
@@ -165,7 +165,7 @@ def _gain(replay: Replay, limits: Limits, winner: Candidate, family: str) -> Tur
     return Turn(
         fact="quality", now=own.quality, then=then, direction="above" if up else "below", winner_now=winner.family,
         winner_then=family, evidence=_evidence(own),
-        says=f"{family} would win with {metric.name} {then:.4g}: it has {own.quality:.4g}{single}, "
+        says=f"{family} would win with {metric.name} {rounded(edge(then), 4, up)}: it has {own.quality:.4g}{single}, "
         f"{abs(then - own.quality):.3g} {'less' if up else 'more'}.",
     )  # fmt: skip
 
@@ -177,6 +177,11 @@ def _unconfirmed(replay: Replay, winner: Candidate, own: Candidate) -> Turn:
         says=f"{own.family} would win if the final confirmed its {replay.metric.name} {own.quality:.4g}, which comes "
         "from one training.",
     )  # fmt: skip
+
+
+def at_least(cost: float) -> str:
+    """Return a limit in words that admits `cost`: rounded up."""
+    return rounded(cost, 3, up=True)
 
 
 def _with_quality(replay: Replay, one: Candidate) -> str:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from advisor.counterfactual.model import Turn, Value, WhyNot, ratio_of
 from advisor.counterfactual.moves import Choices, Numbers, first_change, if_moved, movable, moved
 from advisor.errors import InputError
-from advisor.rules import Advice, Facts, OwnRule, advise
+from advisor.rules import Advice, Facts, Fired, OwnRule, advise
 from advisor.rules.conflicts import settle
 
 Direction = Literal["below", "above", "other"]
@@ -100,7 +100,7 @@ class _Situation:
         now, then = self.now, self.at(found.fact, found.then)
         advice = self.advice_at(found.fact, found.then)
         keys = _movers(self.advice, advice, now.first, then.first)
-        because = ", ".join(_what_happened(key, self.advice, advice) for key in keys)
+        because = ", ".join(_what_happened(key, self.advice, advice, (now.first, then.first)) for key in keys)
         how = f"{then.first} comes first instead of {now.first}"
         if then.score(then.first) == then.score(now.first):
             how = f"{then.first} draws level with {now.first} and is named first"
@@ -213,7 +213,7 @@ def _nearest_miss(situation: _Situation, family: str, place: int) -> str:
 def _movers(now: Advice, then: Advice, old: str, new: str) -> tuple[str, ...]:
     """Return the rules whose change favours the new first family over the old one.
 
-    Those that fire anew, fall silent or change their strength come first, then those that they set aside; the strongest
+    Those that fire anew, fall silent or change their weights come first, then those that they set aside; the strongest
     of each first.
     """
 
@@ -224,22 +224,43 @@ def _movers(now: Advice, then: Advice, old: str, new: str) -> tuple[str, ...]:
 
     a, b = favours(now), favours(then)
     gains = {key: b.get(key, 0.0) - a.get(key, 0.0) for key in a | b}
-    same = set(_strengths(now).items()) & set(_strengths(then).items())
-    beside = {key for key, _ in same}
+    beside = {key for key in gains if _weights(now, key) == _weights(then, key)}
     helping = [key for key, gain in gains.items() if gain > EQUAL]
     return tuple(sorted(helping, key=lambda key: (key in beside, -gains[key])))
 
 
-def _what_happened(key: str, now: Advice, then: Advice) -> str:
-    was, becomes = _strengths(now), _strengths(then)
-    if key not in becomes:
+def _what_happened(key: str, now: Advice, then: Advice, families: tuple[str, str]) -> str:
+    """Return what a rule does otherwise that moves the two families."""
+    was, becomes = _fired(now, key), _fired(then, key)
+    if becomes is None:
         return f"{key} falls silent"
-    if key not in was:
+    if was is None:
         return f"{key} speaks"
-    if was[key] != becomes[key]:
-        return f"{key} weighs {'more' if becomes[key] > was[key] else 'less'} ({was[key]:.2f} to {becomes[key]:.2f})"
-    return f"{key} is {'set aside' if any(one.set_aside == key for one in then.conflicts) else 'heard again'}"
+    if was.raises != becomes.raises:
+        return _other_weights(was, becomes)
+    if was.strength != becomes.strength:
+        more = "more" if becomes.strength > was.strength else "less"
+        return f"{key} weighs {more} ({was.strength:.2f} to {becomes.strength:.2f})"
+    return f"{key} is {'set aside' if _aside(key, then, families) - _aside(key, now, families) else 'heard again'}"
 
 
-def _strengths(advice: Advice) -> dict[str, float]:
-    return {one.key: one.strength for one in advice.fired}
+def _other_weights(was: Fired, becomes: Fired) -> str:
+    """Return the words for another case of a rule: the families that it prefers, or how much it prefers them."""
+    before, after = ({family for family, weight in one.raises.items() if weight > 0} for one in (was, becomes))
+    if before == after:
+        return f"{was.key} gives families other weights"
+    return f"{was.key} speaks for {'other families' if after else 'no family any more'}"
+
+
+def _aside(key: str, advice: Advice, families: tuple[str, str]) -> set[str]:
+    """Return for which of the families a rule is set aside."""
+    return {one.family for one in advice.conflicts if one.set_aside == key and one.family in families}
+
+
+def _weights(advice: Advice, key: str) -> tuple[float, dict[str, float]] | None:
+    one = _fired(advice, key)
+    return None if one is None else (one.strength, one.raises)
+
+
+def _fired(advice: Advice, key: str) -> Fired | None:
+    return next((one for one in advice.fired if one.key == key), None)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from advisor.counterfactual.after import turns_of
 from advisor.counterfactual.before import known_family
-from advisor.counterfactual.model import Explanation
+from advisor.counterfactual.model import Explanation, lines
 from advisor.counterfactual.replay import Replay, limits_of
 from advisor.counterfactual.verdict import case_of
 from advisor.rules import Advice
@@ -38,9 +38,10 @@ def explain_run(path: str | Path, family: str | None = None) -> Explanation:
         other = "nobody" if chosen is None else chosen.family
         notes.append(f"From what the folder holds the choice would be {other}, not {recommendation.family}.")
     turns = turns_of(replay, trials, limits)
-    if any(turn.direction == "below" and turn.fact in limits for turn in turns):
-        notes.append("Limits are judged by the models of this run; a search under a tighter one tries smaller models.")
     case = None if family is None else case_of(family, recommendation, trials, replay, limits, turns, advice)
+    shown = lines(turns) if case is None else case.says
+    if any(turn.direction == "below" and turn.fact in limits and turn.says in shown for turn in turns):
+        notes.append("Limits are judged by the models of this run; a search under a tighter one tries smaller models.")
     return Explanation(
         run=str(run.path),
         family=recommendation.family,

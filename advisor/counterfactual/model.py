@@ -16,7 +16,8 @@ class Turn(Record):
     """A field of `Facts`, a limit of `Budget`, `margin`, or `quality` (of `winner_then`)."""
     now: Value
     then: Value
-    """From the rules: the nearest value with another winner. Measured, a limit `below`: the other wins strictly below
+    """From the rules: the nearest value with another winner, to nine digits: just past a bound at which the winner is
+    still the same. Measured, a limit `below`: the other wins strictly below
     it; `above`: from it on. None: no limit."""
     direction: Literal["below", "above", "other"]
     winner_now: str

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -140,7 +141,7 @@ def first_change(
     """Return the nearest value at which `changed` holds, or None where it holds at no value of the grid.
 
     The grid finds the cell, bisection the value: exact for integers, for others to nine digits and, where a shorter
-    number lies on the changed side of the step, that number.
+    number lies on the changed side of the step, that number; `if_moved` says which of the two it is.
 
     Returns:
         A tuple of one, because the value itself is None where a limit must be lifted.
@@ -169,7 +170,7 @@ def _bisected(whole: bool, kept: float, turned: float, changed: Callable[[float 
 
 def shortest(turned: float, changed: Callable[[float | None], bool]) -> float:
     """Return the number with the fewest digits, within two billionths of `turned`, at which `changed` holds."""
-    for digits in range(1, 10):
+    for digits in range(1, 11):
         short = float(f"{turned:.{digits}g}")
         if math.isclose(short, turned, rel_tol=2e-9) and changed(short):
             return short
@@ -187,7 +188,29 @@ def if_moved(name: str, now: Value, then: Value) -> str:
     if then is None:
         return f"If {subject} is lifted (now {plain(now)}{unit})"
     falls = now is None or (isinstance(now, int | float) and then < now)
-    return f"If {subject} {'falls' if falls else 'rises'} to {plain(then)}{unit} (now {plain(now)})"
+    number = edge(then)
+    inclusive = number <= then if falls else number >= then
+    to = "to" if inclusive else "below" if falls else "above"
+    return f"If {subject} {'falls' if falls else 'rises'} {to} {_digits(number)}{unit} (now {plain(now)})"
+
+
+def edge(value: float) -> float:
+    """Return the number with the fewest digits within two billionths of `value`; integers are exact.
+
+    `first_change` returns such a number itself where it lies on the changed side. Where it does not, the rule turns
+    just beyond it: a limit of 256 or less ends above 256.
+    """
+    return value if isinstance(value, int) else shortest(value, lambda _: True)
+
+
+def _digits(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.10g}"
+
+
+def rounded(value: float, digits: int, up: bool) -> str:
+    """Return `value` with a number of significant digits, never on the other side of it than `up` says."""
+    context = Context(prec=digits, rounding=ROUND_CEILING if up else ROUND_FLOOR)
+    return f"{float(context.create_decimal(Decimal(repr(value)))):.{digits}g}"
 
 
 def subject_of(name: str) -> tuple[str, str]:

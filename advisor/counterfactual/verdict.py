@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from advisor.counterfactual.after import turns_of
+from advisor.counterfactual.after import at_least, turns_of
 from advisor.counterfactual.before import known_family, voices
 from advisor.counterfactual.model import Turn, WhyNot
 from advisor.counterfactual.moves import subject_of
@@ -60,7 +60,7 @@ def case_of(
     names = [row.family for row in recommendation.ranking]
     known_family(family, names)
     rows = {row.family: row for row in recommendation.ranking}
-    row, winner = rows[family], rows[recommendation.family]
+    row, winner = _own_numbers(rows[family]), rows[recommendation.family]
     own = tuple(sorted((turn for turn in turns if turn.winner_then == family), key=_effort))
     speaks_for, speaks_against = voices(advice, family) if advice else ((), ())
     says = [f"{family} {STANDS[row.state]}: {_ended(row.reason)}"]
@@ -68,7 +68,7 @@ def case_of(
     numbers = _numbers(row, metric, recommendation.latency_stat)
     if numbers:
         says.append(f"{family}: {numbers}.")
-    if row is not winner:
+    if family != winner.family:
         says.append(f"{winner.family}, which was chosen: {_numbers(winner, metric, recommendation.latency_stat)}.")
         says += _what_would_help(recommendation, row, own, replay, trials, limits)
     else:
@@ -101,7 +101,7 @@ def _what_would_help(
     if row.state == "failed":
         return ["A failed training can be tried again, with another --seed or with more time."]
     if row.state == "not tried":
-        return [_give_time(recommendation, row)]
+        return [*_refused_larger(refused, limits), _give_time(recommendation, row, bool(refused))]
     if row.state == "infeasible" and not own:
         if recommendation.request.streaming and not refused:
             return ["Without --streaming it could be tried."]
@@ -133,18 +133,36 @@ def _dearer(row: Ranked, replay: Replay, limits: Limits) -> list[str]:
     times = replay.times_dearer(own, chosen)
     what = "operations" if replay.exact else "time"
     words = f"It is within the margin of the best and needs {times:.2g} times the {what} of {chosen.family}"
-    if row.baseline:
+    if row.baseline or chosen.baseline:
         return [f"{words}."]
-    beside = " (the baselines stay)" if chosen.baseline else ""
-    return [f"{words}; --families {row.family} leaves no other network beside it{beside}."]
+    return [f"{words}; --families {row.family} leaves no other network beside it."]
 
 
-def _give_time(recommendation: Recommendation, row: Ranked) -> str:
+def _own_numbers(row: Ranked) -> Ranked:
+    """Return the row without the costs that belong to refused variants of a family that was not tried."""
+    return row.model_copy(update=dict.fromkeys(COSTS.values())) if row.state == "not tried" else row
+
+
+def _refused_larger(refused: Sequence[Trial], limits: Limits) -> list[str]:
+    """Say which limits the larger variants broke, with what the nearest of them costs; the search tries those first."""
+    told = []
+    for name, cost in COSTS.items():
+        asked = limits[name]
+        over = [float(c) for t in refused if (c := getattr(t, cost)) is not None and asked is not None and c > asked]
+        if over:
+            subject, unit = subject_of(name)
+            told.append(f"{subject} ({at_least(min(over))}{unit}, asked: {asked:g})")
+    return [f"Larger ones broke {' and '.join(told)}."] if told else []
+
+
+def _give_time(recommendation: Recommendation, row: Ranked, refused: bool) -> str:
     if row.reason.startswith(NEEDS):
         return f"No budget changes that: {row.reason}, which these data do not have."
     asked = recommendation.request
     limit = f"--time-limit above {asked.time_limit_s:g} s" if asked.time_limit_s else f"--trials above {asked.trials}"
-    return f"It was not tried, so nothing is known against it: give it time with --families {row.family}, or {limit}."
+    known = "A smaller one" if refused else "It"
+    so = "what it reaches is not known" if refused else "nothing is known against it"
+    return f"{known} was not tried, so {so}: give it time with --families {row.family}, or {limit}."
 
 
 def _all_limits(trials: Sequence[Trial], limits: Limits) -> str:
@@ -158,7 +176,7 @@ def _all_limits(trials: Sequence[Trial], limits: Limits) -> str:
     if not misses:
         return "No number is kept of what it would need: raise the limit that the reason names."
     least = min(misses, key=lambda broken: max(cost / asked for _, cost, asked in broken))
-    needs = [f"{subject_of(n)[0]} {cost:.3g}{subject_of(n)[1]} (asked: {asked:g})" for n, cost, asked in least]
+    needs = [f"{subject_of(n)[0]} {at_least(cost)}{subject_of(n)[1]} (asked: {asked:g})" for n, cost, asked in least]
     return f"No single limit admits it; together they would: {' and '.join(needs)}."
 
 

@@ -93,11 +93,6 @@ def forecasting_dataset(
     if sampling.gaps:
         notes.append(f"{sampling.gaps} steps had no row on the {_words(grid)} grid; their values count as missing.")
     notes += filled_note(missing, endless, total)
-    constant = [name for name, values in zip(ids, series, strict=True) if np.ptp(values) == 0]
-    if constant and like is None:
-        notes.append(
-            f"{len(constant)} of {len(ids)} series are constant: repeating the value is exact: {_some(constant)}."
-        )
     return Dataset(
         source.name, "forecast", tuple(ids), tuple(series), ("y",), stamps=tuple(stamps), freq=grid.freq,
         sampling=sampling, missing=(missing + endless) / total, format=words, rivals=rivals, notes=tuple(notes),

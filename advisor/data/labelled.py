@@ -91,7 +91,6 @@ def labelled_dataset(
     notes += filled_note(missing, endless, total)
     kept = None if labels is None else [labels[i].strip() for i in keep]
     encoded, names = _encode(kept, task, file=file, declared=classes, like=like, notes=notes)
-    _note_overlap(series, like, notes)
     return Dataset(
         source.name, task, tuple(ids[i] for i in keep), tuple(series), channels, labels=encoded, classes=names,
         groups=None if groups is None else tuple(groups[i] for i in keep),
@@ -174,11 +173,3 @@ def _encode(
 def _number_name(value: float) -> str:
     """Return "1" for 1.0, so that "1" and "1.0" are one class."""
     return str(int(value)) if np.isfinite(value) and value == int(value) else repr(float(value))
-
-
-def _note_overlap(series: list[np.ndarray], like: Dataset | None, notes: list[str]) -> None:
-    if like is not None:
-        seen = {values.tobytes() for values in like.series}
-        both = sum(values.tobytes() in seen for values in series)
-        if both:
-            notes.append(f"{both} of {len(series)} series are also in the training set: scores on them prove nothing.")

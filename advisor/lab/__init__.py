@@ -13,13 +13,28 @@ from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 
+from pydantic import ValidationError
+
 from advisor.errors import InputError
 from advisor.lab.claim import Claim, Conditions, Finding
 from advisor.report.charts import Chart, Line
 from advisor.runs import write_text
 from profiles.device import DeviceError, resolve
 
-__all__ = ["Chart", "Claim", "Conditions", "Finding", "Line", "about", "asked", "claims", "lines", "run_lab"]
+__all__ = [
+    "Chart",
+    "Claim",
+    "Conditions",
+    "Finding",
+    "Line",
+    "about",
+    "asked",
+    "claims",
+    "gathered",
+    "lines",
+    "run_lab",
+    "unlike",
+]
 
 MODULES = ("distance", "speed", "training", "recurrent", "memory")
 
@@ -38,7 +53,7 @@ def claims() -> Mapping[str, Claim]:
 
 
 def about(key: str) -> str:
-    """Return the page of a claim: what the document says, how it is measured, what would refute it.
+    """Return the page of a claim: what the document says, how it is measured, where it holds.
 
     Raises:
         InputError: no claim has that key; the hint offers the nearest.
@@ -74,26 +89,42 @@ def run_lab(keys: Sequence[str], conditions: Conditions, say: Callable[[str], No
         out: The folder; made when first written to.
 
     Raises:
-        InputError: no claim has that key, or the device is not there.
+        InputError: no claim has that key, the device is not there, or not one of the claims could be measured.
     """
     wanted = asked(keys)
     try:
         resolve(conditions.device)
     except DeviceError as error:
         raise InputError(error.message, error.hint) from error
-    found = []
+    found, failed = list[Finding](), list[str]()
     for key in wanted:
         say(f"{key}: {_title(key)}")
         try:
             finding = _measured(claims()[key], conditions)
         except Exception as error:  # whatever one claim lacks on this device is told and does not end the others
             (first, *_) = [*str(error).strip().splitlines(), ""]
-            say(f"{key}: could not be measured here: {type(error).__name__}: {first[:200]}")
+            failed.append(f"{type(error).__name__}: {first[:200]}")
+            say(f"{key}: could not be measured here: {failed[-1]}")
             continue
         write_text(out / f"{key}.json", finding.model_dump_json(indent=1) + "\n")
         say(f"{key}: {finding.verdict} ({finding.seconds:.1f} s)")
         found.append(finding)
+    if not found:
+        raise InputError(
+            f"none of the claims could be measured here ({', '.join(wanted)}); the first ended with {failed[0]}.",
+            "try another --device, such as cpu, or other claims.",
+        )
     return tuple(found)
+
+
+def gathered(out: Path, conditions: Conditions) -> tuple[Finding, ...]:
+    """Return the findings of OUT/CLn.json that were measured under equal conditions, in the order of the claims."""
+    return tuple(one for one in _saved(out).values() if one is not None and one.under == conditions)
+
+
+def unlike(out: Path, conditions: Conditions) -> tuple[str, ...]:
+    """Return the keys whose OUT/CLn.json `gathered` leaves out: of other or unknown conditions, or not a finding."""
+    return tuple(key for key, one in _saved(out).items() if one is None or one.under != conditions)
 
 
 def lines(findings: Sequence[Finding]) -> list[str]:
@@ -107,7 +138,7 @@ def lines(findings: Sequence[Finding]) -> list[str]:
 
 
 def _measured(claim: Claim, conditions: Conditions) -> Finding:
-    """Return the finding with its seconds, measured from the seed and with the threads of the conditions."""
+    """Return the finding with its seconds and the conditions, measured with their seed and threads."""
     import torch
 
     from advisor.lab.timing import threads
@@ -116,7 +147,23 @@ def _measured(claim: Claim, conditions: Conditions) -> Finding:
     with threads(conditions.threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(conditions.seed)
         finding = claim(conditions)
-    return finding.model_copy(update={"seconds": round(time.perf_counter() - began, 2)})
+    return finding.model_copy(update={"seconds": round(time.perf_counter() - began, 2), "under": conditions})
+
+
+def _saved(out: Path) -> dict[str, Finding | None]:
+    """Return what OUT/CLn.json holds, None where it is not the finding of that claim."""
+    found = dict[str, Finding | None]()
+    for key in claims():
+        path = out / f"{key}.json"
+        if not path.is_file():
+            continue
+        try:
+            one = Finding.model_validate_json(path.read_bytes())
+        except ValidationError:
+            found[key] = None
+        else:
+            found[key] = one if one.key == key else None
+    return found
 
 
 def _title(key: str) -> str:

@@ -3,15 +3,10 @@
 from collections.abc import Callable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from advisor.records import Record
 from advisor.report.charts import Chart
-
-
-class Record(BaseModel):
-    """A saved fact: frozen, no unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Conditions(Record):
@@ -41,6 +36,8 @@ class Finding(Record):
     numbers: dict[str, float] = Field(default_factory=dict)
     """The figures that the verdict rests on, by name."""
     seconds: float = 0.0
+    under: Conditions | None = None
+    """The conditions; filled by `run_lab`, None in files of older versions."""
 
 
 Claim = Callable[[Conditions], Finding]

@@ -36,6 +36,11 @@ FALLEN = 0.2
 """Loss of accuracy, from few items to many, that is called dilution."""
 MORE = 0.05
 """Gain in accuracy, mean over the items, that a larger state must bring."""
+BRIEF = (
+    "Many items with short training show no difference between the states: a GRU with 16 and with 64 numbers, up to 32 "
+    "items, has mean accuracies of 0.52 and 0.54 after 300 batches, of 0.56 and 0.73 after 1200 (one seed, on a CPU)."
+)
+"""What CL6 says of a setting in which it would not hold in full; measured with `item_recall`."""
 NAMES: dict[str, tuple[MixerConfig, ...]] = {
     "plain RNN": parse("rnn"),
     "GRU": parse("gru"),
@@ -48,6 +53,8 @@ NAMES: dict[str, tuple[MixerConfig, ...]] = {
     "diagonal SSM": parse("s4d"),
 }
 GATED = ("GRU", "LSTM")
+WALKED = ("plain RNN", *GATED)
+"""Of CL7: their path is as long as the distance."""
 OPEN = tuple(f"{name}, gates open" for name in GATED)
 COSTLY = (*OPEN, "diagonal SSM")
 """One seed of these is trained: they go on to the longest delays, which cost the most."""
@@ -66,9 +73,9 @@ def plain_rnn_reaches_tens_to_hundreds(at: Conditions) -> Finding:
     gradient). Then delayed recall: the longest delay after which the network learns to give back a symbol, from
     scratch and step by step (each delay starting from the network that solved half of it).
 
-    Refuted: five parts. The gradient shrinks at small scales (factor below 0.99); it grows at large ones (above 1.01);
-    at its usual start a block reaches 10 to 999 steps; the longest delay learnt from scratch is 10 to 999 steps; and
-    learnt step by step, the longest delays tried still fail. All: holds here; none: does not; some: depends.
+    Holds where: the least factor over the scales is below 0.99; the greatest is above 1.01; at its usual start a block
+    reaches 10 to 999 steps; the longest delay learnt from scratch is 10 to 999 steps; and learnt step by step, the
+    longest delay tried still fails. All parts: holds here; none: does not hold; some: depends.
     """
     length, seeds = (512, 2) if at.quick else (1024, 4)
     factors, reaches, curves = {}, {}, {}
@@ -123,8 +130,9 @@ def gates_extend_the_reach(at: Conditions) -> Finding:
     arXiv:1804.11188); and how far the gradient reaches (99 % of it) at initialisation and after that training. Delays
     of a thousand are not tried: that part of the claim stays open.
 
-    Refuted: six parts. GRU, and LSTM, learn longer delays than a plain RNN at their usual start; each learns at least
-    100 steps at its usual start; each does with open gates. All: holds here; none: does not; some: depends.
+    Holds where, for GRU and for LSTM: it learns longer delays than a plain RNN at its usual start; it learns at least
+    100 steps at its usual start; it learns at least 100 steps with open gates. All parts: holds here; none: does not
+    hold; some: depends.
     """
     length, seeds = (512, 2) if at.quick else (2048, 4)
     names = ("plain RNN", *GATED, *OPEN)
@@ -162,11 +170,12 @@ def a_fixed_state_dilutes(at: Conditions) -> Finding:
 
     How it is measured: item recall. Pairs of key and value are told one a step, then keys are asked. Layers with a
     state of fixed size, a small and a large one, are compared with attention, whose state grows with every step.
+    Sizes and batches were chosen so that the state, not the training, is the limit: with many items and short training
+    a GRU's states of 16 and 64 numbers show no difference.
 
-    Refuted: for each kind with a fixed state, accuracy falls by 0.2 or more from 1 item to the most, and the larger
-    state is right more often (by 0.05, mean over the numbers of items); and attention falls by less than 0.2. All:
-    holds here; none: does not; some: depends. A kind whose state size makes no difference may have been trained too
-    briefly.
+    Holds where: for each kind with a fixed state, the accuracy of the larger state falls by 0.2 or more from 1 item to
+    the most, and the larger state is right more often than the smaller (by 0.05, mean over the numbers of items); and
+    the accuracy of attention falls by less than 0.2. All parts: holds here; none: does not hold; some: depends.
     """
     counts = (1, 2, 4, 8, 16) if at.quick else (1, 2, 4, 8, 16, 32)
     sizes = {"GRU": (8, 64), "LSTM": (8, 64), "linear attention": (8, 32), "selective SSM": (8, 32)}
@@ -185,7 +194,8 @@ def a_fixed_state_dilutes(at: Conditions) -> Finding:
         says="A state of fixed size dilutes and overwrites what came early.",
         how=f"One block with a state of the size named, trained on {_item_steps('GRU', at)} (recurrent) or "
         f"{_item_steps('attention', at)} (others) batches of 32 sequences of {counts[0]} to {counts[-1]} pairs of key "
-        "and value, then 8 questions; 256 test sequences, one seed.",
+        "and value, then 8 questions; 256 test sequences, one seed. Sizes and batches were chosen so that the state, "
+        f"not the training, is the limit. {BRIEF}",
         result=f"Accuracy at {counts[0]}, {counts[2]} and {counts[-1]} items: "
         + _listed({one.words: " / ".join(f"{one.accuracy[i]:.2f}" for i in (0, 2, -1)) for one in every})
         + f". Guessing is 0.25. {told(parts)}",
@@ -215,24 +225,18 @@ def the_path_is_long_or_one(at: Conditions) -> Finding:
 
     How it is measured: the gradient of the last output with respect to the input at the greatest distance, over that
     at distance 1, at initialisation. A path on which every step costs a share makes that ratio vanish; a direct path
-    leaves it near 1. State space models, whose path is as long but linear, stand beside. Delayed recall then shows
-    whether the direct path helps to learn.
+    leaves it near 1. State space models, whose path is as long but linear, stand beside. The longest delays learnt from
+    scratch are shown too, but not judged: the claim is about the path, not about learning.
 
-    Refuted: five parts. The ratio is below 0.01 for plain RNN, GRU and LSTM; it is above 0.1 for attention; and
-    attention learns from scratch no shorter delays than any of the three. All: holds here; none: does not; some:
-    depends.
+    Holds where: the ratio is below 0.01 for each of plain RNN, GRU and LSTM; and it is above 0.1 for attention. All
+    parts: holds here; none: does not hold; some: depends.
     """
     length, seeds = (512, 2) if at.quick else (1024, 4)
-    walked, shown = ("plain RNN", *GATED), ("plain RNN", *GATED, "attention", "selective SSM", "diagonal SSM")
+    shown = (*WALKED, "attention", "selective SSM", "diagonal SSM")
     fresh = {name: layers_reach(NAMES[name], length, name, seeds=range(at.seed, at.seed + seeds)) for name in shown}
-    learnt = {name: _best(name, at) for name in (*walked, "attention", *(() if at.quick else ("diagonal SSM",)))}
+    learnt = {name: _best(name, at) for name in (*WALKED, "attention", *(() if at.quick else ("diagonal SSM",)))}
     ratio = dict(sorted(((name, one.fade or 0.0) for name, one in fresh.items()), key=lambda pair: pair[1]))
-    longest = max(learnt[name].reach_steps for name in walked)
-    parts = {
-        **{f"the gradient of {name} fades on its path": ratio[name] < FADED for name in walked},
-        "that of attention does not": ratio["attention"] > KEPT,
-        "attention learns delays at least as long as all three": learnt["attention"].reach_steps >= longest,
-    }
+    parts = path_parts(ratio)
     return Finding(
         key="CL7",
         document="D0, D1",
@@ -240,8 +244,8 @@ def the_path_is_long_or_one(at: Conditions) -> Finding:
         how=f"Gradient over {length} steps, {MODEL}, 8 rows, {seeds} seeds, in float64. {_recall_words(at)}",
         result=f"Gradient at {length - 1} steps over that at 1, least first: "
         f"{_listed({name: f'{value:.2g}' for name, value in ratio.items()})}. Reach: "
-        f"{_listed({name: _far(one) for name, one in fresh.items()})}. Longest delay learnt from scratch: "
-        f"{_listed({name: _tried(one) for name, one in learnt.items()})}. {told(parts)}",
+        f"{_listed({name: _far(one) for name, one in fresh.items()})}. Longest delay learnt from scratch "
+        f"(not judged): {_listed({name: _tried(one) for name, one in learnt.items()})}. {told(parts)}",
         verdict=judge(parts),
         charts=(_chart("Gradient at initialisation", fresh), _delays(list(learnt.values()))),
         numbers={
@@ -250,6 +254,14 @@ def the_path_is_long_or_one(at: Conditions) -> Finding:
             **{f"delay learnt, {name}, steps": one.reach_steps for name, one in learnt.items()},
         },
     )
+
+
+def path_parts(ratio: Mapping[str, float]) -> dict[str, bool]:
+    """Return the parts of CL7; `ratio` is the gradient at the greatest distance over that at 1, by kind."""
+    return {
+        **{f"the gradient of {name} fades on its path": ratio[name] < FADED for name in WALKED},
+        "that of attention does not": ratio["attention"] > KEPT,
+    }
 
 
 def _scaled_rnn(gain: float, level: float, length: int, seeds: Sequence[int]) -> tuple[GradientReach, float]:

@@ -37,8 +37,9 @@ def attention_memory_is_quadratic(at: Conditions) -> Finding:
     one row at several lengths: causal attention by the kernel that this device chooses, the same with the plain
     kernel that writes the matrix of weights to memory, and a GRU. The exponent is taken over the longer half.
 
-    Refuted: the claim has four parts, training and forward pass, by either kernel; a part is true where the exponent is
-    at least 1.6. All: holds here; none: does not; some: depends, as where a fused kernel never holds the matrix.
+    Holds where: the exponent of memory is at least 1.6 in each of four parts: training and forward pass, by the
+    device's kernel and by the plain one. All parts: holds here; none: does not hold; some: depends, as where a fused
+    kernel never holds the matrix.
     """
     bench = Bench.under(at)
     lengths = (256, 512, 1024, 2048) if at.quick else (128, 256, 512, 1024, 2048)
@@ -87,8 +88,9 @@ def linear_attention_is_linear(at: Conditions) -> Finding:
     How it is measured: time and peak memory of a training pass over one row at several lengths: two kernel feature
     maps, gated linear attention, low-rank attention, and softmax attention beside them. Exponents over the longer half.
 
-    Refuted: where time or memory of a variant has an exponent above 1.25, or where the time of softmax attention has
-    one below 1.4, so that there is nothing to bring down. All parts true: holds; none: does not; else depends.
+    Holds where: for each variant, the exponent of time is at most 1.25, and so is that of memory; and the time of
+    softmax attention has an exponent of at least 1.4, so that there is something to bring down. All parts: holds here;
+    none: does not hold; some: depends.
     """
     bench = Bench.under(at)
     lengths = (512, 1024, 2048, 4096) if at.quick else (256, 512, 1024, 2048, 4096, 8192)
@@ -138,9 +140,9 @@ def state_spaces_join_both(at: Conditions) -> Finding:
     GRU; (3) the time of one streaming step after few and after many steps, beside that of causal attention; (4) whether
     the state grows; (5) whether steps one by one give what the parallel pass gives.
 
-    Refuted: where an exponent is above 1.25, the price of the chain is not below half that of the GRU, a late step
-    takes more than 1.5 times an early one, the state grows, or the two ways differ by more than 1e-4 of the largest
-    output. All parts true: holds; none: does not; else depends.
+    Holds where, for each of the two state spaces: the exponent is at most 1.25; the price of the chain is below half
+    that of the GRU; a late step takes at most 1.5 times an early one; the state does not grow; and the two ways differ
+    by at most 1e-4 of the largest output. All parts: holds here; none: does not hold; some: depends.
     """
     bench = Bench.under(at)
     lengths, steps = ((256, 512, 1024, 2048), 2048) if at.quick else ((128, 256, 512, 1024, 2048, 4096), 4096)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from advisor.lab import about, claims
+from advisor.lab import about, claims, unlike
 from advisor.lab.claim import Conditions, Finding
 from advisor.report import clean, duration, number
 from advisor.report.charts import draw, looks_of
@@ -19,22 +19,36 @@ STYLE = Path(__file__).parent.parent / "report" / "style.css"
 def write_page(
     path: Path, findings: Sequence[Finding], device: DeviceProfile, conditions: Conditions, date: str
 ) -> None:
-    """Write `page` to a file, all of it or nothing."""
-    write_text(path, page(findings, device, conditions, date))
+    """Write `page` to a file, all of it or nothing; it names the findings of other conditions that lie beside it."""
+    write_text(path, page(findings, device, conditions, date, unlike(path.parent, conditions)))
 
 
-def page(findings: Sequence[Finding], device: DeviceProfile, conditions: Conditions, date: str) -> str:
+def page(
+    findings: Sequence[Finding],
+    device: DeviceProfile,
+    conditions: Conditions,
+    date: str,
+    left_out: Sequence[str] = (),
+) -> str:
     """Return the findings as one HTML document: a table of verdicts, then each claim with its charts and figures.
 
     Args:
         findings: In the order of the page.
         device: On which they were measured.
         conditions: Under which they were measured.
-        date: Day of the measurement, as it shall be read.
+        date: Day on which the page is written, as it shall be read.
+        left_out: Claims with a saved finding that is not shown, because it was measured under other conditions.
     """
     title = f"What the documents claim, measured on {device.name}"
-    left_out = [key for key in claims() if key not in {finding.key for finding in findings}]
-    rest = f'<p class="soft">Without a finding here: {clean(", ".join(left_out))}.</p>' if left_out else ""
+    missing = [key for key in claims() if key not in {finding.key for finding in findings} | set(left_out)]
+    rest = "".join(
+        f'<p class="soft">{said}: {clean(", ".join(keys))}.</p>'
+        for said, keys in (
+            ("Without a finding here", missing),
+            ("Left out, their saved finding is of other conditions or cannot be read", left_out),
+        )
+        if keys
+    )
     sections = "".join(_section(finding) for finding in findings)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -47,7 +61,7 @@ def page(findings: Sequence[Finding], device: DeviceProfile, conditions: Conditi
 
 def _conditions(findings: Sequence[Finding], device: DeviceProfile, conditions: Conditions, date: str) -> str:
     facts: dict[str, object] = {
-        "date": date,
+        "page written": date,
         "device": f"{conditions.device}: {device.name}",
         "cores": device.cores,
         "memory": f"{number(device.memory_mib)} MiB",
@@ -86,6 +100,6 @@ def _section(one: Finding) -> str:
         f'<div class="answer"><p>{clean(one.says, 1000)} <small>({clean(one.document)})</small></p></div>'
         f"<p><b>Result.</b> {clean(one.result, 4000)}</p>"
         f"<p><b>Measured.</b> {clean(one.how, 4000)} It took {clean(duration(one.seconds))}.</p>{pictures}"
-        f"<details><summary>What the document says, how it is measured, what would refute it</summary>{explained}"
+        f"<details><summary>What the document says, how it is measured, where it holds</summary>{explained}"
         f"</details><details><summary>The figures behind it</summary>{figures}</details></section>"
     )

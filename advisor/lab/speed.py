@@ -45,11 +45,11 @@ def rnn_time_is_sequential(at: Conditions) -> Finding:
     a CPU with more cores, one row of 1024 steps by one thread and by all, wall clock. A minimal GRU computed as a
     parallel scan and causal attention stand beside the RNN, GRU and LSTM.
 
-    Refuted: where the exponents of RNN, GRU and LSTM leave 0.8 to 1.25; for each of the three, where the price of the
-    chain is below 1.25 times that of the scan, or where it makes at least half of attention's operations per second;
-    where threads help a recurrent layer at least half as much as attention. The last is left out where threads gain
-    attention less than 1.2 times, or more than there are threads: then the machine is busy. All parts true: holds;
-    none: does not; else depends.
+    Holds where: the exponents of RNN, GRU and LSTM all lie between 0.8 and 1.25; for each of the three, the price of
+    the chain is at least 1.25 times that of the scan; each of the three makes less than half of attention's operations
+    per second; and threads help every recurrent layer less than half as much as attention. The last part is left out
+    where threads gain attention less than 1.2 times, or more than there are threads: then the machine is busy. All
+    parts: holds here; none: does not hold; some: depends.
     """
     bench = Bench.under(at)
     lengths, steps = ((256, 512, 1024, 2048), 2048) if at.quick else ((128, 256, 512, 1024, 2048, 4096), 4096)
@@ -84,8 +84,8 @@ def backward_is_sequential(at: Conditions) -> Finding:
     and the GRU have a hand-written backward pass and the LSTM the fused one of the library; on an accelerator all three
     are the library's.
 
-    Refuted: where the exponents of RNN, GRU and LSTM leave 0.8 to 1.25, or, for each of the three, where the price of
-    the chain is below 1.25 times that of the scan. All parts true: holds; none: does not; else depends.
+    Holds where: the exponents of RNN, GRU and LSTM all lie between 0.8 and 1.25; and, for each of the three, the price
+    of the chain is at least 1.25 times that of the scan. All parts: holds here; none: does not hold; some: depends.
     """
     bench = Bench.under(at)
     lengths, steps = ((256, 512, 1024, 2048), 2048) if at.quick else ((128, 256, 512, 1024, 2048, 4096), 4096)
@@ -113,9 +113,9 @@ def only_the_batch_is_parallel(at: Conditions) -> Finding:
     How it is measured: steps per second in training, forward and backward, of GRU, LSTM, attention and a parallel
     scan, once against the batch at a fixed length, once against the length at a batch of one.
 
-    Refuted: where a larger batch gives a GRU or LSTM less than 1.75 times the throughput at best, where more length
-    alone gives it 1.75 times or more, or where the scan gains less from length than the GRU. All parts true: holds;
-    none: does not; else depends.
+    Holds where: for GRU and for LSTM, the best batch gives at least 1.75 times the throughput of one row, and the best
+    length gives less than 1.75 times that of the shortest; and the scan gains more from length than the GRU. All parts:
+    holds here; none: does not hold; some: depends.
     """
     bench = Bench.under(at)
     batches, length = ((1, 4, 16, 64), 128) if at.quick else ((1, 2, 4, 8, 16, 32, 64, 128), 256)

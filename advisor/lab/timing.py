@@ -1,18 +1,15 @@
 """How a claim times its work: what is compared takes turns, and the least of several rounds counts.
 
-A clock that a busy machine disturbs least: on a CPU with one thread the CPU time of this process, which others do not
-slow except through shared caches; with more threads, or on an accelerator, the wall clock between two moments at which
-the device has nothing left to do.
+The clock is the one that a busy machine disturbs least (profiles.clock).
 """
 
 import gc
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from profiles.device import synchronize
+from profiles.clock import Clock, clock_for, timed
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +34,9 @@ def least_ms(works: Sequence[Work], target: "torch.device", rounds: int, *, wall
         rounds: Turns of each.
         wall: Use the wall clock whatever the threads, to compare numbers of threads.
     """
-    clock = time.perf_counter if wall else _clock(target)
+    import torch
+
+    clock = "wall" if wall else clock_for(target, torch.get_num_threads())
     calls = [_calls(_milliseconds(work, target, clock)) for work in works]
     best = [math.inf] * len(works)
     gc.collect()
@@ -47,23 +46,13 @@ def least_ms(works: Sequence[Work], target: "torch.device", rounds: int, *, wall
     return best
 
 
-def _clock(target: "torch.device") -> Callable[[], float]:
-    import torch
-
-    return time.process_time if target.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
-
-
 def _calls(warm_up_ms: float) -> int:
-    return max(1, min(MOST_CALLS, math.ceil(TURN_MS / max(warm_up_ms, 1e-6))))
+    return max(1, min(MOST_CALLS, math.ceil(TURN_MS / warm_up_ms)))
 
 
-def _milliseconds(work: Work, target: "torch.device", clock: Callable[[], float]) -> float:
+def _milliseconds(work: Work, target: "torch.device", clock: Clock) -> float:
     given = work.before()
-    synchronize(target)
-    start = clock()
-    work.run(given)
-    synchronize(target)
-    return (clock() - start) * 1e3
+    return timed(lambda: work.run(given), target, clock)[0]
 
 
 @contextmanager

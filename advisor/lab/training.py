@@ -33,8 +33,8 @@ def transformer_trains_faster(at: Conditions) -> Finding:
     called step by step under autograd, as the documents' own code does. The optimiser's update is left out: it is
     equal for equal parameters. Over lengths at one batch, and over batches at one length.
 
-    Refuted: the verdict counts the cells of rival, batch and length in which the Transformer is at least 5 times as
-    fast. All: holds here; none: does not hold; some: depends, and the numbers say on what.
+    Holds where: in each cell of rival, batch and length, which is a part, the Transformer is at least 5 times as fast.
+    All parts: holds here; none: does not hold; some: depends, and the numbers say on what.
     """
     bench = replace(Bench.under(at), rounds=2 if at.quick else 3)
     batch, lengths = 8, ((64, 256, 1024) if at.quick else (64, 128, 256, 512, 1024))

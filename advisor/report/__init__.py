@@ -140,7 +140,7 @@ def remarks(rec: Recommendation) -> tuple[str, ...]:
             f"{100 * rec.latency_error:.0f} %, not measured there."
         )
     if rec.tied_with:
-        found.append(f"Cannot be told from the best with these data: {', '.join(rec.tied_with)}.")
+        found.append(f"A tie with these data: {', '.join(rec.tied_with)}; the reasons say with whom.")
     return tuple(found)
 
 

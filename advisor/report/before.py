@@ -68,8 +68,10 @@ def _reach(r: Records, needed: Dependence) -> str:
         log_x=False,
         lines=(Line(name=found.words, x=tuple(map(float, found.distances)), y=found.norms),),
     )
-    said = f"{clean(found.words)}: 99 % of the gradient lies within {found.reach_steps} of {found.looked} steps; "
-    said += f"the data need {needed.reach_steps}. From model_reach.json."
+    said = f"{clean(found.words)}: 99 % of the gradient lies within {found.reach_steps} of {found.looked} steps back"
+    if needed.reach_from_end:
+        said += f"; counted from the end, the data need {needed.reach_from_end}"
+    said += ". From model_reach.json."
     return figure(draw(chart, looks_of([chart])), said)
 
 

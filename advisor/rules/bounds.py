@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args, get_origin
 
 from advisor.errors import InputError
 from advisor.rules.facts import Facts
-from advisor.rules.table import Frozen
+from advisor.rules.table import Frozen, scenario_key, scenarios
 
 Value = bool | int | float | str
 DERIVED = ("length", "longest", "needed")
@@ -97,7 +97,9 @@ def known_facts() -> Mapping[str, Kind]:
     for name, field in Facts.model_fields.items():
         options = [field.annotation, *get_args(field.annotation)]
         words = [word for one in options if get_origin(one) is Literal for word in get_args(one)]
-        if words:
+        if name == "scenario":
+            found[name] = Kind("word", tuple(key for key, row in scenarios().items() if row.name))
+        elif words:
             found[name] = Kind("word", tuple(words))
         elif bool in options:
             found[name] = Kind("bool")
@@ -121,12 +123,24 @@ def _bound(where: str, name: str, value: object) -> Bound:
     for one in values:
         if not known.admits(one):
             raise InputError(f"{where}: {name} is {one!r}, not {known}.", f"write {name} with {known}.")
-        if known.words:
+    if fact == "scenario":
+        values = [_scenario(where, str(one)) for one in values]
+    elif known.words:
+        for one in values:
             one_of(where, fact, one, known.words)
     return Bound.model_validate({"fact": fact, "kind": kind, "values": values})
 
 
+def _scenario(where: str, name: str) -> str:
+    try:
+        return scenario_key(name)
+    except InputError as error:
+        raise InputError(f"{where}: {error.message}", error.hint) from error
+
+
 def _value(facts: Facts, name: str) -> Value | None:
+    if name == "scenario":
+        return None if facts.scenario is None else scenario_key(facts.scenario)
     values: dict[str, Value | None] = dict(facts)
     return (values | {"length": facts.length, "longest": facts.longest, "needed": facts.needed})[name]
 

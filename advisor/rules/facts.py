@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from advisor.look_back import look_back_steps
 from advisor.rules.table import Frozen, scenario_key
 from profiles.budget import Budget
 from profiles.crossover import Crossovers
@@ -28,6 +29,13 @@ def _in_real_time(known: Mapping[str, Any]) -> bool:
     return bool(known.get("streaming")) or (limit is not None and limit <= REALTIME_MS)
 
 
+def _read_for_one_answer(known: Mapping[str, Any]) -> int | None:
+    horizon, length = known.get("horizon"), known.get("length_p50")
+    if known.get("task") != "forecast" or horizon is None or length is None:
+        return None
+    return look_back_steps(horizon, known.get("season", 1), length - horizon)
+
+
 class Facts(Frozen):
     """The situation of the user, as numbers."""
 
@@ -42,8 +50,9 @@ class Facts(Frozen):
     horizon: int | None = Field(default=None, ge=1)
     """Steps to forecast."""
     season: int = Field(default=1, ge=1)
-    context: int | None = Field(default=None, ge=1)
-    """Steps a model reads for one answer; None is the whole series."""
+    context: int | None = Field(default_factory=_read_for_one_answer, ge=1)
+    """Steps a model reads for one answer; None is the whole series. Default: the look-back of the search where the
+    horizon of a forecast is known, else None."""
     reach: int | None = Field(default=None, ge=0)
     """Steps of the past that matter, measured on the data; None was not measured."""
     reach_high: int | None = Field(default_factory=lambda known: known.get("reach"), ge=0)
@@ -89,10 +98,20 @@ class Facts(Frozen):
 
     @property
     def needed(self) -> int:
-        """Steps that an answer needs: the measured reach where it ends inside what a model reads, else all of it."""
-        if self.reach is None or self.reach_high is None:
+        """Steps that an answer needs: the measured reach where it ends inside what a model reads, else all of it.
+
+        The reach is `reach_counted`.
+        """
+        if self.reach_counted is None or self.reach_high is None:
             return self.length
-        return min(self.length, self.reach)
+        return min(self.length, self.reach_counted)
+
+    @property
+    def reach_counted(self) -> int | None:
+        """The measured reach, or the upper end of its interval where that is more than twice as far."""
+        if self.reach is None or self.reach_high is None or self.reach_high <= 2 * self.reach:
+            return self.reach
+        return self.reach_high
 
 
 def facts_from(
@@ -119,8 +138,8 @@ def facts_from(
         device: Where the model will run; None is not known.
         budget: What it may cost; None is no limit.
         horizon: Steps to forecast.
-        context: Steps a model reads for one answer. None: the whole series, but for forecasting
-            max(3 horizons, 2 seasons), as far as the median series has them before its last horizon.
+        context: Steps a model reads for one answer. None: the whole series, but for a forecast with a horizon the
+            look-back of the search, as far as the median series has it before its last horizon.
         modality: What the sequences are.
         edge: Whether the user says it is a phone or an embedded device; None derives it from the budget.
         cloud: Whether answers come from a data centre; None is not known.
@@ -135,10 +154,9 @@ def facts_from(
         InputError: no scenario has that name.
     """
     limits = budget or Budget()
-    if context is None and data.task == "forecast" and horizon is not None:
-        context = max(1, min(data.length_p50 - horizon, max(3 * horizon, 2 * data.season)))
+    said = {name: value for name, value in {"context": context, "edge": edge}.items() if value is not None}
     failed = failed_families if isinstance(failed_families, Mapping) else dict.fromkeys(failed_families, "")
-    return Facts(
+    facts = Facts(
         task=data.task,
         samples=data.samples,
         length_p50=data.length_p50,
@@ -147,7 +165,6 @@ def facts_from(
         total_steps=data.total_steps,
         horizon=horizon,
         season=data.season,
-        context=context,
         step_ms=step_ms,
         modality=modality,
         scenario=None if scenario is None else scenario_key(scenario),
@@ -163,9 +180,9 @@ def facts_from(
         missing_operators=tuple(missing_operators),
         failed_families=dict(failed),
         cloud=cloud,
-        **_reach(data, min(context or data.length_p50, data.length_p50)),
-        **({} if edge is None else {"edge": edge}),
+        **said,
     )
+    return facts.model_copy(update=_reach(data, facts.length))
 
 
 def _reach(data: DataProfile, length: int) -> dict[str, Any]:

@@ -4,16 +4,20 @@ Two questions, answered apart. Cost: up to which length is a recurrent network t
 say below 512 and from 1024 on; a calibrated device answers by measurement (`Crossovers`). Memory: can a recurrent
 state carry what the answer needs? That hangs on the data and not on the device, so a dear Transformer may still be
 the right one.
+
+A device can be the reverse of the documents: recurrence cheaper from some length on and attention below it. What the
+documents say of cost does not hold there, what they say of memory does.
 """
 
 from math import log2
-from typing import Literal
 
+from advisor.rules.costs import at_words, cheaper, measured_words
+from advisor.rules.counts import steps
 from advisor.rules.facts import Facts
+from advisor.rules.scenario import real_time_speech
 from advisor.rules.table import Fired, fired
 
 SHORT, LONG = 512, 1024
-Cheaper = Literal["recurrence", "attention", "both", "unclear", "not measured"]
 
 
 def short_sequences(facts: Facts) -> Fired | None:
@@ -22,7 +26,9 @@ def short_sequences(facts: Facts) -> Fired | None:
     Fires when:
         A model needs fewer than 512 steps. On a calibrated device: where recurrence was measured to train in no more
         time than attention, whatever the length, up to 1023 steps. Needed is the length, or the measured reach of the
-        data where that is less. Strength 1 at no steps, falling to 0.5 at the bound.
+        data where that is less, the upper end of its interval where that is more than twice as far. Strength 1 at no
+        steps, falling to 0.5 at the bound; half of that where attention was measured to be the cheaper one below 512
+        steps, and recurrence at longer ones.
     Why:
         A recurrent network pays one step after another, which is little when steps are few, and its gates
         still remember the start. Attention has nothing far away to reach for.
@@ -36,10 +42,16 @@ def short_sequences(facts: Facts) -> Fired | None:
     """
     if not _short(facts):
         return None
+    cost, found, words = cheaper(facts), facts.crossovers, _because(facts, f"below {SHORT}")
+    if cost == "attention":
+        words += " Attention is the cheaper one at this length here, so the cost does not speak for recurrence. The"
+        words += " other reason stands: attention has nothing far away to reach for."
+        return fired("LEN1", 0.5 - 0.25 * facts.needed / SHORT, words)
     bound = SHORT
-    if facts.crossovers is not None and cheaper(facts) == "recurrence":
-        bound = min(LONG, max(facts.needed, facts.crossovers.short_below))
-    return fired("LEN1", 1 - 0.5 * facts.needed / bound, _because(facts, f"below {SHORT}"))
+    if found is not None and cost == "recurrence":
+        upwards = found.recurrent_from is not None and facts.needed >= found.recurrent_from
+        bound = min(LONG, max(facts.needed, found.longest if upwards else found.short_below))
+    return fired("LEN1", 1 - 0.5 * facts.needed / bound, words)
 
 
 def long_sequences(facts: Facts) -> Fired | None:
@@ -47,7 +59,8 @@ def long_sequences(facts: Facts) -> Fired | None:
 
     Fires when:
         A model needs 1024 steps or more; or more than 512 steps were measured to matter, beyond the hundreds that a
-        recurrent state is said to carry; or attention was measured to train in no more time at this length.
+        recurrent state is said to carry; or attention was measured to train in no more time at this length, unless
+        that is below 512 steps and recurrence is cheaper at longer ones.
         Strength 0.8 at 1024 steps and 0.1 more with each doubling; 0.4 to 0.8 between 512 and 1024 steps that matter;
         0.5 where only the cost speaks for it. Where attention was measured to be dearer: three quarters of that if
         the reach was measured, half if not.
@@ -61,14 +74,14 @@ def long_sequences(facts: Facts) -> Fired | None:
         D4 section 3.2 gives the bound; CL5 (D0, D2), CL6 and CL7 (D0, D1) the reach of each kind.
     """
     cost, far = cheaper(facts), _far(facts)
-    if not far and cost != "attention":
+    if not far and (cost != "attention" or _short(facts)):
         return None
     strength = _forgetting(facts.needed) if far else 0.5
     words = ""
     if far and cost == "recurrence":
         strength *= 0.5 if facts.reach is None else 0.75
-        words = " Attention is dearer at this length here, which counts against it, but a recurrent state may not carry"
-        words += f" {facts.needed} steps (CL5, CL6)."
+        words = f" Attention is dearer here {at_words(facts)}, which counts against it, but a recurrent state may not"
+        words += f" carry {steps(facts.needed)} (CL5, CL6)."
         words += " The reach of the data was not measured." if facts.reach is None else ""
     elif not far:
         words = " Only the cost speaks for attention here: nothing lies beyond the reach of an LSTM."
@@ -80,8 +93,8 @@ def middle_lengths(facts: Facts) -> Fired | None:
 
     Fires when:
         A model needs 512 to 1023 steps and neither kind was measured to be the cheaper one; or it needs more than
-        512 of them, as measured, though recurrence is cheaper; or the length lies between the two that were measured
-        on this device. Strength 1.
+        512 of them, as measured, though recurrence is cheaper; or the length lies between the one up to which
+        recurrence is cheaper on this device and the one from which attention is. Strength 1.
     Why:
         Here both costs are felt: recurrence starts to forget and attention starts to be dear. A layer of
         recurrence for what is near and a layer of attention for what is far can share the work.
@@ -102,71 +115,64 @@ def bidirectional(facts: Facts) -> Fired | None:
     """BI1: a bidirectional LSTM sees both sides, at twice the work.
 
     Fires when:
-        Answers do not stream. For a task that labels or transcribes whole sequences without a limit on latency or an
-        embedded device it speaks for them, weakly. With such a limit, or for a forecast, it speaks against them.
-        Strength 1; the weights are small.
+        Answers do not stream. For any task but a forecast, without a limit on latency or an embedded device, it
+        speaks for them, weakly. With such a limit, as a limit of the budget, or for a forecast, it speaks against
+        them. Strength 1; the weights are small.
     Why:
         Each step is read with what comes after it. But these are two one-way models whose outputs are joined, not one
         that sees everything at once, and each costs as much as the model read one way. A forecast is made at the end
         of its window, where nothing lies on the other side.
     Does not apply:
-        To streams: STR1 and SC1 speak of them.
+        To streams: STR1 and SC1 speak of them. To speech in real time: SC1 has weighed the latency.
     Evidence:
         D2.
     """
     if facts.streaming:
         return None
-    if facts.task == "forecast":
-        return fired("BI1", 1.0, "A forecast is made at the end of what is read: nothing comes after.", case="dear")
-    if facts.edge or facts.realtime or facts.max_latency_ms is not None:
-        limits = [] if facts.max_latency_ms is None else [f"an answer may take {facts.max_latency_ms:g} ms"]
-        limits += ["the device is a phone or embedded"] if facts.edge else []
-        because = " and ".join(limits or ["answers must keep up with the input"])
-        return fired("BI1", 1.0, f"{because[0].upper()}{because[1:]}.", case="dear")
+    speech, one_sided = real_time_speech(facts) is not None, facts.task == "forecast"
+    limits = []
+    if facts.max_latency_ms is not None and not speech:
+        limits.append(f"an answer may take {facts.max_latency_ms:g} ms")
+    elif facts.realtime and not speech:
+        limits.append("answers must keep up with the input")
+    limits += ["the device is a phone or embedded"] if facts.edge else []
+    because = " and ".join(limits)
+    after = "A forecast is made at the end of what is read: nothing comes after."
+    if limits:
+        words = f"{because[0].upper()}{because[1:]}.{f' {after}' if one_sided else ''}"
+        return fired("BI1", 1.0, words, case="dear")
+    if one_sided:
+        return fired("BI1", 1.0, after, case="one_sided")
+    if speech:
+        return None
     return fired("BI1", 1.0, f"The task is to {facts.task} whole sequences, without a limit on latency.")
-
-
-def cheaper(facts: Facts) -> Cheaper:
-    """Return which kind trains in no more time at the needed length on this device.
-
-    `both` where the two measured regions overlap, `unclear` between them. A device on which recurrence is cheaper at
-    no length, asked about a length below the one from which attention is, has measured nothing there.
-    """
-    found = facts.crossovers
-    if found is None:
-        return "not measured"
-    recurrence = facts.needed <= found.short_below or found.short_below >= found.longest
-    attention = found.long_from is not None and facts.needed >= found.long_from
-    if recurrence and attention:
-        return "both"
-    if recurrence or attention:
-        return "recurrence" if recurrence else "attention"
-    return "not measured" if found.short_below == 0 and found.long_from is not None else "unclear"
 
 
 def _far(facts: Facts) -> bool:
     """Say whether an answer needs more steps than a recurrent state of fixed size is said to carry."""
-    matter = 0 if facts.reach is None else min(facts.length, facts.reach)
+    matter = min(facts.length, facts.reach_counted or 0)
     return facts.needed >= LONG or matter > SHORT
 
 
 def _short(facts: Facts) -> bool:
     if _far(facts):
         return False
-    cost = cheaper(facts)
-    return cost == "recurrence" or (cost in {"both", "not measured"} and facts.needed < SHORT)
+    cost, found = cheaper(facts), facts.crossovers
+    if cost == "attention" and found is not None and found.long_from is not None:
+        return False
+    return cost == "recurrence" or (cost != "unclear" and facts.needed < SHORT)
 
 
-def _forgetting(steps: int) -> float:
+def _forgetting(needed: int) -> float:
     """Return how strongly the reach of an LSTM is exceeded: 0.4 at 512 steps, 0.8 at 1024, 1 at 4096."""
-    if steps >= LONG:
-        return min(1.0, 0.8 + 0.1 * log2(steps / LONG))
-    return 0.4 + 0.4 * max(0, steps - SHORT) / (LONG - SHORT)
+    if needed >= LONG:
+        return min(1.0, 0.8 + 0.1 * log2(needed / LONG))
+    return 0.4 + 0.4 * max(0, needed - SHORT) / (LONG - SHORT)
 
 
 def _because(facts: Facts, region: str) -> str:
     """Return the length, the reach and the bounds, those of the documents beside those of this device."""
-    words = f"A model reads {facts.length} steps"
+    words = f"A model reads {steps(facts.length)}"
     if facts.reach is None:
         words += "" if facts.crossovers else f", {region}"
     else:
@@ -175,31 +181,23 @@ def _because(facts: Facts, region: str) -> str:
     if found is None:
         bounds = "" if facts.reach is None else f" The documents' bounds are {SHORT} and {LONG}."
         return f"{words}.{bounds}"
-    if found.short_below >= found.longest:
-        short = f"at every length up to {found.longest}"
-    else:
-        short = f"up to {found.short_below} steps" if found.short_below else "at no length"
-    long = f"at no length up to {found.longest}" if found.long_from is None else f"from {found.long_from} steps on"
-    words += f". The documents' bounds are {SHORT} and {LONG}; measured on {found.device}, recurrence is as cheap to"
-    words += f" train as attention or cheaper {short}, and attention as cheap or cheaper {long}."
-    said = {
-        "both": " At this length the two cost the same, so the documents' bounds decide.",
-        "not measured": " That says nothing of this length, so the documents' bounds decide.",
-        "unclear": " This length lies between: neither is clearly the cheaper one.",
-    }
-    return words + said.get(cheaper(facts), "")
+    return f"{words}. The documents' bounds are {SHORT} and {LONG}; {measured_words(facts, found)}"
 
 
 def reach_words(facts: Facts) -> str:
     """Return the measured reach beside the length, to follow the words "A model reads L steps"."""
-    reach = facts.reach or 0
+    reach, counted = facts.reach or 0, facts.reach_counted or 0
     where = {"from the start": "first", "from the middle": "middle"}.get(facts.reach_kind, "last")
-    lag = facts.reach_kind == "lag"
     if facts.reach_high is None:
-        return f"; at least the {where} {reach} matter, and no further was looked"
+        return f"; at least the {where} {reach} {'matters' if reach == 1 else 'matter'}, and no further was looked"
     if reach == 0:
-        return ", but none of them was found to matter"
-    if reach < facts.length:
-        high = "" if facts.reach_high <= reach else f" (up to {facts.reach_high} within the interval)"
-        return f", but {f'only the last {reach} matter' if lag else f'the {where} {reach} are enough'}{high}"
-    return f", and all of them matter (the measured reach is {reach})"
+        words = ", but none of them was found to matter"
+    elif reach >= facts.length:
+        return f", and all of them matter (the measured reach is {reach})"
+    elif facts.reach_kind == "lag":
+        words = f", but only the last {'one matters' if reach == 1 else f'{reach} matter'}"
+    else:
+        words = f", but the {where} {'one is' if reach == 1 else f'{reach} are'} enough"
+    if counted > reach:
+        return f"{words}; the interval is wide and goes up to {counted}, so {min(counted, facts.length)} count"
+    return words if facts.reach_high <= reach else f"{words} (up to {facts.reach_high} within the interval)"

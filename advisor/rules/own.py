@@ -10,8 +10,8 @@
 
 `when` takes every fact of `Facts` that is one value, and `length`, `longest`, `needed`. NAME = VALUE asks for equality,
 NAME = [..] for one of several, NAME_min and NAME_max bound a number, ends included. A fact that is not known meets no
-condition. All conditions must be met; a rule without `when` always fires. Left out, `tier` is "scenario", `strength` 1
-and `document` the file's name.
+condition; `scenario`, by key or word, is known where the user names one. All conditions must be met; a rule without
+`when` always fires. Left out, `tier` is "scenario", `strength` 1 and `document` the file's name.
 """
 
 import tomllib
@@ -38,7 +38,7 @@ class OwnRule(Frozen):
     """Family -> weight, -1 to 1."""
     when: tuple[Bound, ...] = ()
     tier: Tier = "scenario"
-    strength: float = Field(default=1.0, gt=0, le=1)
+    strength: float = Field(default=1.0, gt=0, le=1, strict=True)
 
     def answer(self, facts: Facts) -> Fired | None:
         """Return what the rule says to these facts; None where a condition is not met."""
@@ -85,6 +85,8 @@ def own_rules(path: Path) -> tuple[OwnRule, ...]:
     found = []
     for key, row in table.items():
         where = f"{path}, rule {key!r}"
+        if not key.strip():
+            raise InputError(f"{where}: the key is empty.", FORM)
         if key.upper() in taken:
             hint = "give each rule a key of its own, other than the documents' keys."
             raise InputError(f"{where}: the key is taken.", hint)

@@ -1,7 +1,9 @@
 """Rules on how to work: memory of training, pretrained weights, the order of trials, where the model will run."""
 
+from advisor.rules.counts import are, steps
 from advisor.rules.facts import Facts
-from advisor.rules.length import SHORT, middle_lengths
+from advisor.rules.hardware import operator_support
+from advisor.rules.length import SHORT, middle_lengths, short_sequences
 from advisor.rules.resource import FEW_SERIES, SHARE, TRAINING_BATCH
 from advisor.rules.table import Fired, fired
 
@@ -38,8 +40,8 @@ def recurrent_memory(facts: Facts) -> Fired | None:
     return fired(
         "MEM2",
         1 - 0.5 * fit / facts.longest,
-        f"{facts.longest} steps of a large LSTM keep {need:.0f} MiB for the backward pass; half of the device's "
-        f"{facts.device_memory_mib:g} MiB holds {fit} steps.",
+        f"{steps(facts.longest)} of a large LSTM keep {need:.0f} MiB for the backward pass; half of the device's "
+        f"{facts.device_memory_mib:g} MiB holds {steps(fit)}.",
     )
 
 
@@ -78,7 +80,8 @@ def train_the_recurrent_part(facts: Facts) -> Fired | None:
     if not facts.pretrained:
         return None
     few = facts.samples < FEW_SERIES
-    words = f"Pretrained weights are at hand, and {facts.samples} series are {'few' if few else 'enough to move more'}."
+    enough = "few" if few else "enough to move more"
+    words = f"Pretrained weights are at hand, and {facts.samples} series {are(facts.samples)} {enough}."
     return fired("PRE2", 1.0 if few else 0.5, words)
 
 
@@ -107,11 +110,12 @@ def one_part_at_a_time(facts: Facts) -> Fired | None:
 
     Fires when:
         A Transformer is worth a try, from 512 needed steps on, and a limit on latency, memory or size, or a stream,
-        is the problem that recurrent parts may solve (strength 1); or pretrained weights are at hand (0.5).
+        is the problem that recurrent parts may solve (strength 1); or pretrained weights are at hand (0.5). Silent
+        beside LEN1 and where HW1 counts against the Transformer.
     Why:
         Each replacement is judged alone, so what helps is known, and the model before is never lost.
     Does not apply:
-        Where a recurrent network is the cheaper start already (LEN1), nothing limits the Transformer, or it cannot run
+        Where a recurrent network is the simpler start already (LEN1), nothing limits the Transformer, or it cannot run
         on the target (HW1).
     Evidence:
         D4, practical advice. The toolkit: hybrids.hybridise.
@@ -123,7 +127,8 @@ def one_part_at_a_time(facts: Facts) -> Fired | None:
     )
     named = [f"{limit:g} {unit}" for limit, unit in limits if limit is not None]
     named += ["answers step by step"] if facts.streaming else []
-    if "transformer" in facts.failed_families:
+    target = operator_support(facts)
+    if short_sequences(facts) is not None or (target is not None and "transformer" in target.raises):
         return None
     if facts.needed >= SHORT and named:
         return fired("PRA2", 1.0, f"{facts.needed} steps are needed, under these limits: {', '.join(named)}.")
@@ -161,15 +166,16 @@ def edge_or_cloud(facts: Facts) -> Fired | None:
     Why:
         At the edge memory and energy are scarce; in a data centre the batch fills the accelerator and size is cheap.
     Does not apply:
-        When neither is known. Where both are said the device decides: it is the tighter of the two.
+        When neither is known. Where both are said the device decides: it is the tighter of the two, and counts as a
+        limit of the budget.
     Evidence:
         D4, practical advice.
     """
     if facts.edge:
         both = " The cloud service that was also named does not lift its limits." if facts.cloud else ""
-        return fired("PRA4", 1.0, f"The device is a phone or embedded.{both}")
+        return fired("PRA4", 1.0, f"The device is a phone or embedded.{both}", case="edge")
     if not facts.cloud:
         return None
     if facts.pretrained:
-        return fired("PRA4", 1.0, "A cloud service answers, and pretrained weights are at hand.", case="cloud")
+        return fired("PRA4", 1.0, "A cloud service answers, and pretrained weights are at hand.")
     return fired("PRA4", 1.0, "A cloud service answers; no weights were named.", case="cloud_from_scratch")

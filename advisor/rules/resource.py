@@ -2,6 +2,7 @@
 
 from math import isqrt
 
+from advisor.rules.counts import are, steps
 from advisor.rules.facts import Facts
 from advisor.rules.table import Fired, fired, scenarios
 
@@ -65,9 +66,9 @@ def quadratic_memory(facts: Facts) -> Fired | None:
     cap, where = min(caps)
     if facts.longest <= cap:
         return None
-    need = f"Sequences have up to {facts.longest} steps; {HEADS} heads of L^2 * 4 bytes fill {where} at {cap} steps."
+    need = f"Sequences have up to {steps(facts.longest)}; {HEADS} heads of L^2 * 4 bytes fill {where} at {steps(cap)}."
     if facts.reach is not None and facts.reach_high is not None and facts.reach_high <= cap:
-        need += f" No more than {facts.reach_high} steps were found to matter: the cap should cost no quality."
+        need += f" No more than {steps(facts.reach_high)} can matter, as measured: the cap should cost no quality."
     return fired("MEM1", 1 - 0.5 * cap / facts.longest, need, cap_length=max(1, cap))
 
 
@@ -91,8 +92,8 @@ def small_data(facts: Facts) -> Fired | None:
     have, few = (facts.total_steps, FEW_STEPS) if forecast else (facts.samples, FEW_SERIES)
     if have >= few:
         return None
-    what = "observed steps" if forecast else "labelled series"
-    return fired("SML1", 1 - 0.8 * have / few, f"There are {have} {what}, below {few}.")
+    what = f"observed {'step' if have == 1 else 'steps'}" if forecast else "labelled series"
+    return fired("SML1", 1 - 0.8 * have / few, f"There {are(have)} {have} {what}, below {few}.")
 
 
 def step_by_step(facts: Facts) -> Fired | None:

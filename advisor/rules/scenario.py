@@ -1,5 +1,6 @@
 """Rules that recognise an application: the selection table of D4 section 4. `Facts.scenario` names one instead."""
 
+from advisor.rules.counts import are, steps
 from advisor.rules.facts import Facts
 from advisor.rules.resource import look_ahead_is_late, look_ahead_steps
 from advisor.rules.table import Fired, fired, scenario_key, scenarios
@@ -66,7 +67,7 @@ def short_horizon_forecast(facts: Facts) -> Fired | None:
     bound = max(SHORT_HORIZON, 2 * facts.season)
     short = facts.task == "forecast" and facts.horizon is not None and facts.horizon <= bound
     words = f"{SHORT_HORIZON} steps" if bound == SHORT_HORIZON else f"two seasons of {facts.season}"
-    reason = f"{facts.horizon} steps are forecast, at most {words}."
+    reason = f"{steps(facts.horizon or 0)} {are(facts.horizon or 0)} forecast, at most {words}."
     strength = 0.5 if facts.device_kind in {"cuda", "mps"} else 1.0
     return _answer("SC3", facts, reason if short else None, strength)
 
@@ -92,7 +93,7 @@ def few_resources(facts: Facts) -> Fired | None:
 
     Fires when:
         The model may take at most 8 MiB or its memory at most 256 MiB, or the device has at most 1 GiB or is said to
-        be embedded. Strength 1.
+        be embedded, whatever application is named. Strength 1.
     Why:
         One byte a weight instead of four and a state of fixed size: little to store, to move and to compute.
     Does not apply:
@@ -117,7 +118,9 @@ def few_resources(facts: Facts) -> Fired | None:
 def _answer(
     key: str, facts: Facts, reason: str | None, strength: float = 1.0, case: str = "", more: str = ""
 ) -> Fired | None:
-    """Return the rule's answer: to the facts where nothing was forced (`reason` None: not the case), else to the user.
+    """Return the rule's answer: to the user who named it, else to the facts (`reason` None: not the case).
+
+    A named application silences the others that the facts show, but not a rule of the budget: a limit stays a limit.
 
     Args:
         key: Of the rule.
@@ -127,12 +130,13 @@ def _answer(
         case: Which case of the row speaks.
         more: What to say after the reason.
     """
-    if facts.scenario is None:
-        return None if reason is None else fired(key, strength, reason + more, case=case)
-    if scenario_key(facts.scenario) != key:
+    named = None if facts.scenario is None else scenario_key(facts.scenario)
+    if named == key:
+        said = f"You said so: scenario {key}. " + (reason or "The other facts alone would not have shown it.")
+        return fired(key, 1.0, said + more, case=case)
+    if reason is None or (named is not None and scenarios()[key].tier == "scenario"):
         return None
-    said = f"You said so: scenario {key}. " + (reason or "The other facts alone would not have shown it.")
-    return fired(key, 1.0, said + more, case=case)
+    return fired(key, strength, reason + more, case=case)
 
 
 def _look_ahead(facts: Facts) -> tuple[str, str]:
@@ -150,5 +154,5 @@ def _look_ahead(facts: Facts) -> tuple[str, str]:
     return "causal", f"{words} That look-ahead alone is over the {facts.max_latency_ms:g} ms allowed."
 
 
-def _wait(steps: int, step_ms: float | None) -> str:
-    return f"{steps} steps" if step_ms is None else f"{steps} steps, {steps * step_ms:g} ms"
+def _wait(number: int, step_ms: float | None) -> str:
+    return steps(number) if step_ms is None else f"{steps(number)}, {number * step_ms:g} ms"

@@ -27,13 +27,14 @@ TIERS: dict[Tier, str] = {
 |----------|------------------------|------------------------------------------------------------------------|
 | target   | HW1                    | a model that does not run is no answer, whatever speaks for it         |
 | budget   | STR1, EDG1, MEM1, SC5  | a limit of the user is kept or broken; no gain in quality lifts it      |
+|          | BI1, PRA4: some cases  | those that rest on a limit or on the device                            |
 | scenario | SC1 to SC4, PRA4       | experience with the very application beats rules on sequences at large |
 | data     | SML1, PRE1             | a model that cannot be trained on this data shows none of its strengths |
 | length   | LEN1 to LEN3, BI1      | the most general of all                                                |
 | practice | MEM2, PRE2, PRA1 to 3  | says how to work                                                       |
 """
 
-Weight = Annotated[float, Field(ge=-1, le=1)]
+Weight = Annotated[float, Field(ge=-1, le=1, strict=True)]
 
 
 class Frozen(BaseModel):
@@ -43,10 +44,12 @@ class Frozen(BaseModel):
 
 
 class Case(Frozen):
-    """A variant of a piece of advice: its words and weights stand in for those of the row."""
+    """A variant of a piece of advice: its words, weights and tier stand in for those of the row."""
 
     says: str
     families: dict[str, Weight] = Field(default_factory=dict)
+    tier: Tier | None = None
+    """None is that of the row."""
 
 
 class Scenario(Frozen):
@@ -153,7 +156,7 @@ def fired(
         strength=round(min(1.0, max(0.0, strength)), 3),
         because=because,
         raises=spoken.families if raises is None else raises,
-        tier=row.tier,
+        tier=spoken.tier or row.tier,
         procedure=row.procedure,
         cap_length=cap_length,
     )

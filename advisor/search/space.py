@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, Field
 
+from advisor.look_back import look_back_steps
 from advisor.search.problem import Plan
 from advisor.train import TrainConfig
 from hybrids import ModelConfig
@@ -14,7 +15,6 @@ from hybrids.heads.forecast import ForecastConfig
 from hybrids.heads.pooled import ClassifyConfig, RegressConfig
 from hybrids.mixer import Tune
 
-MOST_LOOK_BACK = 336
 TOKENS_POOLED, TOKENS_FORECAST = 48, 16
 
 
@@ -64,10 +64,8 @@ def suggest(trial: Any, family: str, plan: Plan) -> Knobs:
 
 
 def look_back_of(plan: Plan, factor: float = 1.0) -> int:
-    """Return how many steps of the past a forecaster reads: max(2 h, 4 max(season, h)), at most 336."""
-    reach = max(plan.season, plan.horizon)
-    steps = round(min(max(2 * plan.horizon, 4 * reach), max(MOST_LOOK_BACK, 2 * plan.horizon)) * factor)
-    return max(4, min(steps, plan.length))
+    """Return how many steps of the past a forecaster of this problem reads; see `advisor.look_back`."""
+    return look_back_steps(plan.horizon, plan.season, plan.length, factor)
 
 
 def build(family: str, knobs: Knobs, plan: Plan, causal: bool = False) -> ModelConfig:

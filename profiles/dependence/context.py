@@ -3,9 +3,11 @@
 Each series is cut to its last, first or middle k steps; ridge regressions on values, interval statistics and random
 convolutions, and a sparse model of screened steps and pairs, are cross-validated on every cut (`quality`). The reach
 is the smallest k that does as well as all steps, within the noise over the series (`sufficient`). It is 0 when no cut
-does better than on permuted labels. Position matters when windows in random order lose a good part of the gain.
+does better than on permuted labels, or than chance and one series more. Position matters when windows in random order
+lose a good part of the gain.
 
-Cost: about 50 cuts, each O(n^3 + n^2 k) for n series; n, the resolution and the pairs are bounded by `seconds`.
+Cost: about 50 cuts, each O(n^3 + n^2 (k + 40 K)) for n series of K classes, with 40 permutations of the labels; n, the
+resolution and the pairs are bounded by `seconds`.
 """
 
 from collections.abc import Sequence
@@ -16,14 +18,18 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from profiles.dependence.model import Dependence, DependenceCurve
 from profiles.dependence.quality import Judge, Target
-from profiles.dependence.ridge import Floats, Ints, deal
+from profiles.dependence.ridge import Floats, Ints
 from profiles.dependence.sufficient import Contexts, Reach, full_part
 from profiles.dependence.windows import DIRECTIONS, Part, Stack
 
 FEWEST = 4
 """Series below which nothing is asked."""
-SERIES_IN_10_S, STEPS_IN_10_S, VALUES_IN_10_S, PAIRS_IN_10_S = 300, 180_000, 1_200_000, 2.5e10
-"""Series, steps and values read, and operations of one screen of pairs, in about 10 seconds of one core."""
+STEPS_IN_10_S, VALUES_IN_10_S, PAIRS_IN_10_S, FITS_IN_10_S = 180_000, 1_200_000, 2.5e10, 4.5e7
+"""Steps and values read, operations of one screen of pairs and of one fit, in about 10 seconds of one core."""
+FITS_A_CLASS = 10
+"""Weight of one class and squared series beside one cubed series: a fit for the labels and for all permutations."""
+LOOKED_SHARE = 5
+"""A reach is counted up to a length that one in so many of the series has."""
 MOST_STEPS, MOST_VALUES = 2048, 40_000
 """Steps and values of one series; of a longer one the means and spreads of short bins are read."""
 ROUNDS = 2
@@ -34,6 +40,31 @@ WINDOWS, SHUFFLES = 8, 2
 """Windows that each series is cut into to ask whether position matters, and how often they are shuffled."""
 LOST = 0.2
 """Share of the gain over chance that must be lost, beyond twice its standard error, to say that position matters."""
+
+
+class Lengths(NamedTuple):
+    """Steps of the series: the fewest, the median, the most, and how far back a reach is counted."""
+
+    shortest: int
+    median: int
+    longest: int
+    looked: int
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> "Lengths":
+        """Return the summary of these lengths; none are as one of a single step."""
+        ordered = sorted(lengths) or [1]
+        looked = ordered[-len(ordered) // LOOKED_SHARE]
+        return cls(ordered[0], int(np.median(ordered)), ordered[-1], looked)
+
+    def notes(self) -> list[str]:
+        """Return what a reader must know of series of unequal length."""
+        if self.shortest == self.longest:
+            return []
+        return [
+            f"Series have {self.shortest} to {self.longest} steps, in the median {self.median}; a reach is counted up "
+            f"to {self.looked}, which one in {LOOKED_SHARE} has."
+        ]
 
 
 class Position(NamedTuple):
@@ -57,14 +88,17 @@ def dependence_on_context(
         seconds: About how long it may take on one core; sets how much is read, by counting.
         seed: Of the part that is read and of the permutations.
     """
-    looked = max(int(np.median([len(one) for one in series])), 1)
     values = np.asarray(labels)
     notes = _notes_on_labels(values, classify)
-    usable = np.flatnonzero([len(one) > 0 for one in series])
+    usable: Ints = np.flatnonzero([len(one) > 0 for one in series])
+    lengths = Lengths.of([len(series[i]) for i in usable])
+    notes += lengths.notes()
+    if len(usable) < len(series):
+        notes.append(f"{len(series) - len(usable)} series have no step and were not read.")
     if len(usable) < FEWEST or len(np.unique(values[usable])) < 2:
         why = "the label never changes" if len(usable) >= FEWEST else f"{len(usable)} series are too few"
-        return _nothing(looked, f"How much of a series matters cannot be told: {why}.", notes)
-    rows, bin_steps, more = _part_to_read(series, values, usable, seconds, seed)
+        return _nothing(lengths.looked, f"How much of a series matters cannot be told: {why}.", notes)
+    rows, bin_steps, more = _part_to_read(series, values, usable, classify, seconds, seed)
     notes += more
     with threadpool_limits(1):
         return _measured(
@@ -73,7 +107,7 @@ def dependence_on_context(
             classify,
             seconds,
             seed,
-            looked,
+            lengths,
             bin_steps,
             notes,
         )
@@ -85,7 +119,7 @@ def _measured(
     classify: bool,
     seconds: float,
     seed: int,
-    looked: int,
+    lengths: Lengths,
     bin_steps: int,
     notes: list[str],
 ) -> Dependence:
@@ -95,22 +129,24 @@ def _measured(
     judge = Judge(stack, target, PAIRS_IN_10_S * seconds / 10, seed)
     notes += judge.notes
     contexts, chance = _explored(judge)
-    named = _measure(target)
-    best, tops = contexts.best_quality(), chance.max(axis=1)
-    floor = max(float(tops.max()), float(tops.mean() + SURE * tops.std()))
+    named, looked = _measure(target), lengths.looked
+    credit, tops = contexts.best(), chance.max(axis=1)
+    best, luck = float(credit.mean()), float(credit.max()) / len(credit)
+    floor = max(float(tops.max()), float(tops.mean() + SURE * tops.std()), contexts.chance + luck)
     reaches = {reach.direction: reach for reach in contexts.reaches()}
     nearest = min(reaches.values(), key=lambda reach: reach.steps)
     curve = _curve(contexts, nearest, bin_steps, named)
-    if best <= floor + 1e-9:
+    there = contexts.quality(contexts.enough(nearest))
+    if best <= floor + 1e-9 or there <= contexts.chance + luck:
         says = (
             f"Cheap models see nothing: their best {named} on any part of the series is {best:.2f}, and permuted "
-            f"labels reach {floor:.2f} by chance; this does not prove that nothing is there."
+            f"labels or the luck of one series reach {floor:.2f}; this does not prove that nothing is there."
         )
         return _nothing(looked, says, notes, curve)
     steps, low, high = (min(max(round(k * bin_steps), 1), looked) for k in (nearest.steps, nearest.low, nearest.high))
     position = _position(judge, contexts, nearest)
-    needed = ", ".join(f"{d} {min(round(r.steps * bin_steps), looked)}" for d, r in reaches.items())
-    notes.append(f"Steps needed when counted {needed}; of {looked}.")
+    counted = {d: min(max(round(r.steps * bin_steps), 1), looked) for d, r in reaches.items()}
+    notes.append(f"Steps needed when counted {', '.join(f'{d} {k}' for d, k in counted.items())}; of {looked}.")
     notes.append(f"With all steps of each series in random order {named} is {position.steps:.2f}.")
     return Dependence(
         reach_steps=steps,
@@ -118,9 +154,10 @@ def _measured(
         reach_high=max(high, steps),
         looked=looked,
         kind=nearest.direction,
+        reach_from_end=counted["from the end"],
         curve=curve,
         position_matters=position.matters,
-        says=_sentence(nearest, (steps, low, high, looked), contexts, position, named),
+        says=_sentence(nearest, (steps, low, high), lengths, contexts, position, named),
         notes=tuple(notes),
     )
 
@@ -162,7 +199,7 @@ def _best(credits: Sequence[Floats]) -> Floats:
 
 
 def _part_to_read(
-    series: Sequence[np.ndarray], labels: np.ndarray, usable: Ints, seconds: float, seed: int
+    series: Sequence[np.ndarray], labels: np.ndarray, usable: Ints, classify: bool, seconds: float, seed: int
 ) -> tuple[Ints, int, list[str]]:
     """Return which series are read, how many steps make one bin, and notes on what is left out."""
     notes = []
@@ -172,15 +209,25 @@ def _part_to_read(
     if bin_steps > 1:
         notes.append(f"Means and spreads of {bin_steps} steps at a time were read, so a reach is a multiple of that.")
         longest, channels = -(-longest // bin_steps), 2 * channels
-    most = min(
-        SERIES_IN_10_S * np.sqrt(share), STEPS_IN_10_S * share / longest, VALUES_IN_10_S * share / longest / channels
-    )
+    classes = len(np.unique(labels[usable])) if classify else 1
+    count = np.arange(1.0, len(usable) + 1)
+    fitted = int(np.sum(count**3 + FITS_A_CLASS * classes * count**2 <= FITS_IN_10_S * share))
+    most = min(fitted, STEPS_IN_10_S * share / longest, VALUES_IN_10_S * share / longest / channels)
     most = max(int(most), 10 * FEWEST)
     if len(usable) <= most:
         return usable, bin_steps, notes
-    notes.append(f"{most} of {len(series)} series were read, drawn at random with every part of the labels present.")
-    drawn = deal(labels[usable], -(-len(usable) // most), 1, seed)[0]
-    return np.sort(usable[np.argsort(drawn, kind="stable")[:most]]), bin_steps, notes
+    rows = usable[_drawn(labels[usable], most, seed)]
+    notes.append(f"{most} of {len(series)} series were read, drawn at random in proportion to the labels.")
+    if classify and (left := classes - len(np.unique(labels[rows]))):
+        notes.append(f"{left} of {classes} classes are so rare that none of their series was drawn.")
+    return rows, bin_steps, notes
+
+
+def _drawn(labels: np.ndarray, most: int, seed: int) -> Ints:
+    """Return random places of `most` labels, sorted; each class, or span of numbers, keeps its share within one."""
+    rng = np.random.default_rng(seed)
+    by_label = np.lexsort((rng.random(len(labels)), labels))
+    return np.sort(by_label[((np.arange(most) + rng.random()) * len(labels) / most).astype(np.int64)])
 
 
 def _binned(one: np.ndarray, bin_steps: int) -> np.ndarray:
@@ -215,16 +262,28 @@ def _measure(target: Target) -> str:
     if target.classes is None:
         return "explained variance of the ranks"
     counts = np.bincount(target.classes)
-    return "accuracy" if counts.max() <= 1.1 * counts.min() else "balanced accuracy"
+    return "accuracy" if counts.max() <= max(1.1 * counts.min(), counts.min() + 1) else "balanced accuracy"
 
 
 def _sentence(
-    reach: Reach, numbers: tuple[int, int, int, int], contexts: Contexts, position: Position, named: str
+    reach: Reach,
+    numbers: tuple[int, int, int],
+    lengths: Lengths,
+    contexts: Contexts,
+    position: Position,
+    named: str,
 ) -> str:
-    steps, low, high, looked = numbers
+    steps, low, high = numbers
+    looked, longest = lengths.looked, lengths.longest
     which = {"from the end": "last", "from the start": "first", "from the middle": "middle"}[reach.direction]
     there, full = contexts.quality(contexts.enough(reach)), contexts.quality(full_part(contexts.longest))
-    enough = f"The {which} {steps} of {looked} steps are enough" if steps < looked else f"All {looked} steps are needed"
+    if steps < looked:
+        of = f"{looked} steps" if lengths.shortest == longest else f"up to {longest} steps (median {lengths.median})"
+        enough = f"The {which} {steps} of {of} are enough"
+    elif looked < longest:
+        enough = f"The {which} {looked} of up to {longest} steps (median {lengths.median}), or more, are needed"
+    else:
+        enough = f"All {looked} steps are needed"
     order = "matters" if position.matters else "does not matter much"
     return (
         f"{enough} (90 % interval {low} to {high}): {named} {there:.2f} there, {full:.2f} with all; position within "
@@ -242,6 +301,6 @@ def _notes_on_labels(labels: np.ndarray, classify: bool) -> list[str]:
 def _nothing(looked: int, says: str, notes: Sequence[str], curve: DependenceCurve | None = None) -> Dependence:
     empty = DependenceCurve(steps=(), values=(), floor=(), x_label="steps", y_label="quality")
     return Dependence(
-        reach_steps=0, reach_low=0, reach_high=0, looked=looked, kind="from the end", curve=curve or empty, says=says,
-        notes=tuple(notes),
+        reach_steps=0, reach_low=0, reach_high=0, looked=looked, reach_from_end=0 if curve else None,
+        kind="from the end", curve=curve or empty, says=says, notes=tuple(notes),
     )  # fmt: skip

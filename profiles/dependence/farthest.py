@@ -1,23 +1,25 @@
 """Which steps of the past matter, given their partial correlations: the farthest one, and the seasons among them.
 
 A step, or a window of steps together, matters if it removes at least 1 % of the error that is left (variance) and
-stands above what chance gives anywhere among all windows (error 0.5 %, Bonferroni, chi-square). A pattern that repeats
-exactly gives partial correlation phi at one season and, by averaging alone, phi / (1 + (m - 1) phi) at m seasons; such
-repeats are not counted, so the answer is the season and not all of the data.
+stands above what chance gives anywhere among all steps or all windows (error 0.5 % each, Bonferroni, chi-square). A
+pattern that repeats exactly gives partial correlation phi at one season and, by averaging alone, phi / (1 + (m - 1)
+phi) at m seasons; such repeats are not counted, so the answer is the season and not all of the data.
 
 Where many weak steps matter only together, as in an autoregression on all of 50 steps, the end is where further steps
 no longer pay for the noise of their own estimate. Steps that add less than that are not found, so such a reach comes
 out somewhat short: the last of them add less than 1 % in truth.
 
-Cost: O(lags log lags).
+Cost: O(lags log lags). Source of the tail: Hall, Chi squared approximations to the distribution of a sum of independent
+random variables, Annals of Probability 11 (1983).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from profiles.dependence.partial import Array, Counts
 
@@ -44,29 +46,36 @@ class Evidence:
         horizon: Steps ahead.
         squares: (lags,).
         chance: (lags,), their mean under independence.
-        series: How many independent series the squares are the mean of.
-        tests: How many windows are looked at in all.
+        series: How many independent series have a mean of squares that varies as much.
+        freedom: How many have one as skewed: fewer, where some series go together.
+        horizons: How many horizons are looked at in all.
     """
 
     horizon: int
     squares: Array
     chance: Array
     series: float
-    tests: int
+    freedom: float
+    horizons: int
 
     @property
     def gain(self) -> Array:
         """Return (lags,), the share of the error each step removes, less what chance gives."""
         return np.maximum(self.squares - self.chance, 0)
 
-    def floor(self, window: int = 1) -> float:
+    def floors(self) -> Array:
+        """Return (lags,), the floor of each step alone; one step ahead, near steps get more of the error: 1 / step."""
+        return _floors(len(self.squares), self.horizon == 1, self.horizons, self.series, self.freedom)
+
+    def floor(self, window: int, tests: int = 0) -> float:
         """Return how many times its mean under independence a sum over `window` steps must reach."""
-        freedom = max(1.0, window * self.series)
-        return float(chi2.isf(ALPHA / self.tests, freedom) / freedom)
+        lags = len(self.squares)
+        error = ALPHA / (tests or self.horizons * lags * int(np.log2(lags) + 1))
+        return float(_quantile(error, window * self.series, window * self.freedom))
 
     def single(self) -> list[int]:
         """Return the rows that matter alone."""
-        return np.flatnonzero((self.gain >= MATTERS) & (self.squares >= self.chance * self.floor())).tolist()
+        return np.flatnonzero((self.gain >= MATTERS) & (self.squares >= self.chance * self.floors())).tolist()
 
     def window_end(self, limit: int) -> int:
         """Return how many of the last steps, at most `limit`, matter together where none does alone.
@@ -93,9 +102,8 @@ class Evidence:
         first = max(1, period // 4)
         rows = slice(first, max(first, period - self.horizon) + _slack(period) + 1)
         total, by_chance = float(self.squares[rows].sum()), float(self.chance[rows].sum())
-        freedom = max(1.0, len(self.squares[rows]) * self.series)
-        floor = float(chi2.isf(ALPHA / SEASON_TESTS, freedom) / freedom)
-        return total - by_chance >= MATTERS and total >= by_chance * floor
+        window = max(1, len(self.squares[rows]))
+        return total - by_chance >= MATTERS and total >= by_chance * self.floor(window, SEASON_TESTS)
 
     def multiples(self, period: int) -> Counts:
         """Return (lags,), the multiple of the period that each row is from the step forecast; 0 for none.
@@ -137,7 +145,7 @@ def farthest_step(
         standing.append(longer)
         hits = _without_repeats(evidence, hits, periods)
     together = evidence[0].window_end(min(limit, max(known, default=limit)))
-    single = [_steps_back(one, row, periods) for one, rows in zip(evidence, hits, strict=True) for row in rows]
+    single = [_steps_back(one, row, standing) for one, rows in zip(evidence, hits, strict=True) for row in rows]
     return max([0, together, *single, *standing]), tuple(standing)
 
 
@@ -158,10 +166,23 @@ def _without_repeats(evidence: Sequence[Evidence], hits: list[list[int]], period
 
 
 def _steps_back(one: Evidence, row: int, periods: list[int]) -> int:
-    """Return the steps that must be known; a whole season where the step is one season back."""
+    """Return the steps that must be known; a whole season where one that matters is that far back."""
     return next((p for p in periods if one.multiples(p)[row] == 1), row + 1)
 
 
 def _slack(period: int) -> int:
     """Return how far from a season a step may be and still belong to it."""
     return int(np.clip(period // 8, 1, 6))
+
+
+@lru_cache(maxsize=64)
+def _floors(lags: int, near: bool, horizons: int, series: float, freedom: float) -> Array:
+    """Return (lags,), how many times its mean under independence the square of each step must reach."""
+    steps = np.arange(1, lags + 1)
+    shares = 1 / (steps * np.sum(1 / steps)) if near else np.full(lags, 1 / (lags * int(np.log2(lags) + 1)))
+    return _quantile(ALPHA / horizons * shares, series, freedom)
+
+
+def _quantile(error: Array | float, series: float, freedom: float) -> Array:
+    """Return what a mean of unequal chi-squares exceeds by chance: nearly as one of the same variance and skewness."""
+    return np.asarray(1 + (chdtri(freedom, error) - freedom) / np.sqrt(freedom * series))

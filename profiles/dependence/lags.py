@@ -8,6 +8,9 @@ Fixed seasonal patterns are taken off before (`patterns`). A season matters if, 
 from a quarter of a season back on add to a forecast of the next step or of the step half a season ahead (at most the
 horizon). `farthest` then says which of all these matter, once for the data and once for each resample of them.
 
+Not seen: seasons whose pattern drifts within a few repetitions, and interactions of three steps or more. Where a
+nonlinear map of one step also leaves a linear trace at its multiples (tent map), the farthest of these is the answer.
+
 Cost: about 20 operations for each value and lag, up to four times over; `seconds` bounds how many are read.
 """
 
@@ -17,25 +20,20 @@ from itertools import pairwise
 
 import numpy as np
 
-from profiles.dependence import interactions
+from profiles.dependence.draws import LEAST_SERIES, Draw, Measured
 from profiles.dependence.farthest import ALPHA, MATTERS, Evidence, farthest_step
 from profiles.dependence.fluctuation import hurst_exponent
 from profiles.dependence.interactions import Pair, find_pairs
 from profiles.dependence.model import Dependence, DependenceCurve
 from profiles.dependence.partial import Array, Counts, Partial, normal_scores, partial_correlations
-from profiles.dependence.patterns import take_off_patterns
+from profiles.dependence.patterns import take_off_patterns, wanders
 from profiles.seasonality import Season, acf
 
 MOST_LAGS = 2100
 """A week of 5-minute steps, and a little."""
-WALKS, UNIT_ROOT = 0.99, 14.0
-"""Autocorrelation of neighbours from which the changes are ranked, not the values; in a short series of n steps already
-from 1 - 14 / n, where a unit root cannot be ruled out (5 %; Dickey and Fuller 1979)."""
 EXTREME = 0.01
 """Share of the values cut off at either end before their autocorrelation is taken."""
 LEAST_STEPS = 12
-LEAST_SERIES = 10
-"""Fewer are resampled in time; more are left out before time is."""
 CELLS_PER_SECOND = 3e7
 """Series times steps times lags for three passes, measured on one core of a shared server."""
 RESAMPLES = 100
@@ -60,73 +58,6 @@ class Sample:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Draw:
-    """How often each series and each stretch of time counts.
-
-    Attributes:
-        series: (series,), adds up to 1.
-        times: (blocks,), 1 on average.
-        noise: Times what chance gives: resampled stretches carry the noise of the data and that of the draw.
-    """
-
-    series: Array
-    times: Array
-    noise: float
-
-    @classmethod
-    def all_of(cls, count: int, blocks: int) -> "Draw":
-        """Return the data as they are."""
-        return cls(np.full(count, 1 / count), np.ones(blocks), 1.0)
-
-    @classmethod
-    def again(cls, count: int, blocks: int, rng: np.random.Generator) -> "Draw":
-        """Return a resample of the series if they are many, of the stretches of time if not."""
-        same = cls.all_of(count, blocks)
-        if count >= LEAST_SERIES:
-            return cls(rng.multinomial(count, same.series) / count, same.times, 1.0)
-        return cls(same.series, rng.multinomial(blocks, same.times / blocks).astype(np.float64), 2.0)
-
-    def squares(self, parts: Array) -> Array:
-        """Return the mean squared correlations (...) of parts (..., series, blocks)."""
-        return np.asarray(np.minimum((parts @ self.times) ** 2 @ self.series, 1))
-
-    def stands(self, pair: Pair) -> bool:
-        """Return whether a pair that was found still removes enough."""
-        return float(self.squares(pair.parts)) - self.noise * pair.chance >= interactions.MATTERS
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Everything that is judged, for the data and for each resample.
-
-    Attributes:
-        passes: Of each horizon, one step ahead first, without seasonal patterns.
-        seasonal: For each known period, with all patterns.
-        known: Periods at which the series repeat.
-        series: How many of them vary independently.
-    """
-
-    passes: list[Partial]
-    seasonal: dict[int, list[Partial]]
-    known: list[int]
-    series: float
-
-    def evidence(self, draw: Draw) -> list[Evidence]:
-        """Return what the steps of the past add at each horizon."""
-        return [self._drawn(one, draw) for one in self.passes]
-
-    def standing(self, draw: Draw) -> list[int]:
-        """Return the known periods that add to a forecast."""
-        drawn = {id(one): self._drawn(one, draw) for ones in self.seasonal.values() for one in ones}
-        return [p for p, ones in self.seasonal.items() if any(drawn[id(one)].season_adds(p) for one in ones)]
-
-    def _drawn(self, one: Partial, draw: Draw) -> Evidence:
-        lags = len(self.passes[0].squares)
-        tests = len(self.passes) * lags * int(np.log2(lags) + 1)
-        return Evidence(one.horizon, draw.squares(one.parts), draw.noise * one.chance, self.series, tests)
-
-
 def dependence_on_lags(
     series: Sequence[np.ndarray], horizon: int, seasons: Sequence[Season], seconds: float, seed: int
 ) -> Dependence:
@@ -134,7 +65,7 @@ def dependence_on_lags(
 
     Args:
         series: Each of shape (length, channels), finite; a channel counts as a series.
-        horizon: Steps to forecast.
+        horizon: Steps to forecast; with 1 and known seasons a forecast one main season ahead is looked at too.
         seasons: Periods that are known; empty: they are looked for.
         seconds: About how long it may take on one core.
         seed: Of the part that is read and of the resampling.
@@ -148,8 +79,8 @@ def dependence_on_lags(
     strength = np.median([acf(one, lags) for one in each], axis=0)
     whole = x.copy()
     known = take_off_patterns(each, [s.period for s in seasons], lags)
-    hidden = horizon == 1 and bool(seasons)
-    ahead = int(np.clip(seasons[0].period if hidden else horizon, 1, lengths.min() // 6))
+    ahead = seasons[0].period if seasons and horizon == 1 else horizon
+    ahead = int(np.clip(ahead, 1, lengths.min() // 6))
     passes = [partial_correlations(x, lengths, lags, h) for h in sorted({1, ahead})]
     measured = Measured(passes, _seasonal(whole, lengths, known, lags, ahead), known, _independent(passes[0].errors))
     blocks = passes[0].parts.shape[2]
@@ -159,7 +90,7 @@ def dependence_on_lags(
     reach = max(reach, *(pair.far for pair in pairs), 0)
     low, high = _interval(measured, pairs, reach, rng)
     exponents = [h for one in each[:DRAWN] if (h := hurst_exponent(np.diff(one))) is not None]
-    more = [f"As the next step hides seasons, a forecast {ahead} steps ahead was looked at too."] if hidden else []
+    more = [f"As the next step hides seasons, a forecast {ahead} steps ahead was looked at too."] * (ahead > horizon)
     return Dependence(
         reach_steps=reach,
         reach_low=low,
@@ -221,7 +152,7 @@ def _scores(one: Array) -> Array:
     Ranks of a rate that is held for years would blow up its last digits, so the values are asked too, not only ranks.
     """
     scores, held = normal_scores(one), np.clip(one, *np.quantile(one, [EXTREME, 1 - EXTREME]))
-    if max(acf(scores, 1)[1], acf(held, 1)[1]) < min(WALKS, 1 - UNIT_ROOT / len(one)):
+    if not (wanders(scores) or wanders(held)):
         return scores
     walk = np.cumsum(normal_scores(np.diff(one, prepend=one[0])))
     return np.asarray((walk - walk.mean()) / walk.std(), dtype=np.float64)
@@ -235,10 +166,16 @@ def _seasonal(whole: Array, lengths: Counts, known: list[int], lags: int, ahead:
     return {p: [passes[h] for h in hs] for p, hs in horizons.items()}
 
 
-def _independent(errors: Array) -> float:
-    """Return the number of series that vary independently: the squares of two whose errors correlate by r do by r^4."""
-    related = np.nan_to_num(np.corrcoef(errors)) if len(errors) > 1 else np.ones((1, 1))
-    return float(len(errors) ** 2 / max(float(np.sum(related**4)), len(errors)))
+def _independent(errors: Array) -> tuple[float, float]:
+    """Return how many independent series have a mean of squares as variable, and as skewed, as these together.
+
+    The partial correlations of two series whose errors correlate by r correlate by r squared.
+    """
+    related: Array = np.nan_to_num(np.atleast_2d(np.corrcoef(errors)))
+    np.fill_diagonal(related, 1)
+    shares = np.linalg.eigvalsh(related**2) / len(related)
+    second, third = float(np.sum(shares**2)), float(np.sum(shares**3))
+    return 1 / second, second**3 / third**2
 
 
 def _judged(measured: Measured, draw: Draw, limit: int) -> tuple[int, tuple[int, ...]]:
@@ -252,9 +189,10 @@ def _interval(measured: Measured, pairs: tuple[Pair, ...], reach: int, rng: np.r
 
     Each resample decides anew which steps, seasons and pairs matter.
     """
+    count, blocks = measured.passes[0].parts.shape[1:]
     found = []
     for _ in range(RESAMPLES):
-        draw = Draw.again(*measured.passes[0].parts.shape[1:], rng)
+        draw = Draw.again(count, blocks, rng)
         far = [pair.far for pair in pairs if draw.stands(pair)]
         found.append(max(_judged(measured, draw, 2 * reach)[0], *far, 0))
     low, high = np.percentile(found, [5, 95], method="nearest")
@@ -265,7 +203,7 @@ def _curve(evidence: list[Evidence], pairs: tuple[Pair, ...]) -> DependenceCurve
     """Return the partial correlations of the horizon that shows most, the largest of each range of steps."""
     lags = len(evidence[0].squares)
     values = np.stack([np.sqrt(one.gain) for one in evidence])
-    floors = np.stack([np.sqrt(np.maximum(MATTERS, one.chance * (one.floor() - 1))) for one in evidence])
+    floors = np.stack([np.sqrt(np.maximum(MATTERS, one.chance * (one.floors() - 1))) for one in evidence])
     best = np.argmax(values / floors, axis=0)
     value, floor = values[best, np.arange(lags)], floors[best, np.arange(lags)]
     for pair in pairs:

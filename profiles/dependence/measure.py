@@ -33,18 +33,30 @@ def measure_dependence(
         seed: Of the part that is read and of the permutations.
 
     Raises:
-        ValueError: no series, or a classify or regress set without one label for each series.
+        ValueError: no series, a classify or regress set without one label for each series, or a value or label that is
+            not finite.
     """
     started = time.perf_counter()
     if not series or (task != "forecast" and (labels is None or len(labels) != len(series))):
         raise ValueError(f"{task} needs one series at least and one label for each, got {len(series)} series.")
+    _check_finite(series, labels if task != "forecast" else None)
     if task == "forecast":
         from profiles.dependence.lags import dependence_on_lags
 
         found = dependence_on_lags(series, horizon or 1, seasons, seconds, seed)
+        found = found.model_copy(update={"reach_from_end": found.reach_steps})
     else:
         from profiles.dependence.context import dependence_on_context
 
         assert labels is not None
         found = dependence_on_context(series, labels, task == "classify", seconds, seed)
     return found.model_copy(update={"seconds": round(time.perf_counter() - started, 2)})
+
+
+def _check_finite(series: Sequence[np.ndarray], labels: np.ndarray | None) -> None:
+    """Raise a ValueError that names the first series or label that is not finite."""
+    for i, one in enumerate(series):
+        if not np.isfinite(one).all():
+            raise ValueError(f"Series {i} holds a value that is not finite; fill it or leave the series out.")
+    if labels is not None and len(wrong := np.flatnonzero(~np.isfinite(np.asarray(labels, np.float64)))):
+        raise ValueError(f"The label {labels[wrong[0]]} of series {wrong[0]} is not finite; leave the series out.")

@@ -30,6 +30,9 @@ class Dependence(BaseModel):
     """Ends of the interval (90 %) of `reach_steps`, over resamples of the data."""
     looked: int = Field(ge=1)
     """Steps back that could be looked at: a reach at this bound may be longer in truth."""
+    reach_from_end: int | None = Field(default=None, ge=0)
+    """Steps counted from the end that are enough, whatever `kind` is: what a model that reads forward must remember;
+    None where it was not asked."""
     kind: Literal["lag", "from the end", "from the start", "from the middle"] = "lag"
     """What a step counts from: the moment forecast, or the part of a labelled series that a model was shown."""
     curve: DependenceCurve

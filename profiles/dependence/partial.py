@@ -87,7 +87,14 @@ def partial_correlations(x: Array, lengths: Counts, lags: int, horizon: int = 1)
             target *= inside[:, k + 1 + horizon :]
             forward *= inside[:, k + 2 :]
             backward *= inside[:, k + 2 :]
-    return Partial(horizon, squares, chance, parts, forward)
+    return Partial(horizon, squares, np.maximum(chance, _smooth(chance, horizon)), parts, forward)
+
+
+def _smooth(chance: Array, horizon: int) -> Array:
+    """Return (lags,), the mean over a horizon of steps on either side: few stretches tell little of one step."""
+    width = min(2 * horizon - 1, len(chance))
+    sums = np.convolve(chance, np.ones(width), mode="same")
+    return np.asarray(sums / np.convolve(np.ones(len(chance)), np.ones(width), mode="same"))
 
 
 def _power(x: Array) -> Array:

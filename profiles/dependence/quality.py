@@ -13,6 +13,7 @@ from profiles.dependence.ridge import (
     deal,
     gaussian_kernel,
     held_out_predictions,
+    inverses,
     linear_kernel,
     standard,
 )
@@ -25,6 +26,8 @@ FOLD_SEED = 0
 PASSES = 32
 """Operations of one screen for each pair, series and class: folds and permutations, one multiplication and addition."""
 PERMUTATIONS = 40
+TIE = 1e-9
+"""Scores of two classes that differ by less are equal, and the first class is told: rounding must not decide."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ class Target:
         if self.classes is None:
             return np.asarray(1 - ((predicted - self.codes[order]) ** 2)[..., 0].mean(0))
         counts = np.bincount(self.classes)
-        told = np.argmax(predicted / np.sqrt(counts), axis=2)
+        scores = predicted / np.sqrt(counts)
+        told = np.argmax(scores >= scores.max(axis=2, keepdims=True) - TIE, axis=2)
         truth = self.classes[order]
         return np.asarray((told == truth).mean(0) * (len(truth) / len(counts) / counts[truth]), np.float64)
 
@@ -87,6 +91,7 @@ class Judge:
         rng = np.random.default_rng(seed)
         self.own = np.arange(n)
         self.orders = [rng.permutation(n) for _ in range(PERMUTATIONS)]
+        self.permuted = np.concatenate([target.codes[order] for order in self.orders], axis=1)
         order = target.codes[:, 0] if target.classes is None else target.classes
         self.dealt = deal(order, min(FOLDS, n), REPEATS, FOLD_SEED)
         dealt = deal(order, min(SCREEN_FOLDS, n), 1, FOLD_SEED)[0]
@@ -116,28 +121,27 @@ class Judge:
         stack = stack or self.stack
         longest, found, chance = stack.values.shape[1], [], []
         for part, kernels in zip(parts, self._kernels(parts, stack), strict=True):
+            fits = [inverse for kernel in kernels for inverse in inverses(kernel)]
             credits = [
-                self.target.credit(predicted, self.own)
-                for kernel in kernels
-                for predicted in held_out_predictions(kernel, self.target.codes, self.dealt)
+                self.target.credit(held_out_predictions(inverse, self.target.codes, self.dealt), self.own)
+                for inverse in fits
             ]
             begin = part.first(longest)
             predicted = screens[part.direction].predictions(begin, begin + part.steps)
             found.append(np.array([*credits, self.target.credit(predicted[None], self.own)]))
             if with_chance:
-                chance.append(self.chance(kernels))
+                chance.append(self.chance(fits))
         return found, np.array(chance).reshape(len(chance), PERMUTATIONS).T
 
-    def chance(self, kernels: Sequence[Floats]) -> Floats:
-        """Return the quality of the best model on each permutation of the labels (permutations,)."""
-        orders, classes = self.orders, self.target.codes.shape[1]
-        targets = np.concatenate([self.target.codes[order] for order in orders], axis=1)
-        found = np.full(len(orders), self.target.blind())
-        for kernel in kernels:
-            for predicted in held_out_predictions(kernel, targets, self.dealt[:CHANCE_REPEATS]):
-                for i, order in enumerate(orders):
-                    credit = self.target.credit(predicted[:, :, i * classes : (i + 1) * classes], order)
-                    found[i] = max(found[i], float(credit.mean()))
+    def chance(self, fits: Sequence[Floats]) -> Floats:
+        """Return the quality of the best model (`inverses`) on each permutation of the labels (permutations,)."""
+        classes = self.target.codes.shape[1]
+        found = np.full(PERMUTATIONS, self.target.blind())
+        for inverse in fits:
+            predicted = held_out_predictions(inverse, self.permuted, self.dealt[:CHANCE_REPEATS])
+            for i, order in enumerate(self.orders):
+                credit = self.target.credit(predicted[:, :, i * classes : (i + 1) * classes], order)
+                found[i] = max(found[i], float(credit.mean()))
         return found
 
     def _kernels(self, parts: Sequence[Part], stack: Stack) -> Iterator[list[Floats]]:

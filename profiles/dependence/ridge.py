@@ -6,8 +6,6 @@ Equal to a fit for each fold (scikit-learn's KernelRidge; An, Liu and Venkatesh 
 for least squares support vector machine and kernel ridge regression"). Cost: O(n^3) a strength, not a fold.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,25 +45,33 @@ def deal(target: np.ndarray, folds: int, repeats: int, seed: int) -> Ints:
     return dealt
 
 
-def held_out_predictions(kernel: Floats, targets: Floats, dealt: Ints) -> Iterator[Floats]:
-    """Yield, for each strength, predictions of the rows that the fit did not see, (repeats, N, columns).
+def inverses(kernel: Floats) -> list[Floats]:
+    """Return the inverse of the kernel plus each ridge strength, each (N, N).
 
     Args:
         kernel: (N, N), mean diagonal about 1. A constant is added for the intercept.
+    """
+    ridges = [kernel + 1.0 + strength * np.eye(len(kernel)) for strength in STRENGTHS]
+    return [np.asarray(np.linalg.inv(ridge), np.float64) for ridge in ridges]
+
+
+def held_out_predictions(inverse: Floats, targets: Floats, dealt: Ints) -> Floats:
+    """Return predictions of the rows that the fit did not see, (repeats, N, columns).
+
+    Targets are subtracted on the way, so a prediction knows its own row's target by rounding: judge none by less.
+
+    Args:
+        inverse: One of `inverses` (N, N).
         targets: (N, columns), centred.
         dealt: Fold of each row (repeats, N).
     """
-    n = len(kernel)
+    n = len(inverse)
     folds = [np.flatnonzero(one == fold) + n * r for r, one in enumerate(dealt) for fold in range(one.max() + 1)]
-    by_size = [
-        np.stack([rows for rows in folds if len(rows) == size]) for size in sorted({len(rows) for rows in folds})
-    ]
-    for strength in STRENGTHS:
-        inverse = np.linalg.inv(kernel + 1.0 + strength * np.eye(n))
-        fitted = inverse @ targets
-        predicted = np.empty((len(dealt) * n, targets.shape[1]))
-        for places in by_size:
-            rows = places % n
-            blocks = inverse[rows[:, :, None], rows[:, None, :]]
-            predicted[places] = targets[rows] - np.linalg.solve(blocks, fitted[rows])
-        yield predicted.reshape(len(dealt), n, -1)
+    fitted = inverse @ targets
+    predicted = np.empty((len(dealt) * n, targets.shape[1]))
+    for size in sorted({len(rows) for rows in folds}):
+        places = np.stack([rows for rows in folds if len(rows) == size])
+        rows = places % n
+        blocks = inverse[rows[:, :, None], rows[:, None, :]]
+        predicted[places] = targets[rows] - np.linalg.inv(blocks) @ fitted[rows]
+    return predicted.reshape(len(dealt), n, -1)

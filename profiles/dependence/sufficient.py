@@ -62,9 +62,9 @@ class Contexts:
         """Return the quality of the best model on the part."""
         return float(self.credits[part].mean(axis=1).max())
 
-    def best_quality(self) -> float:
-        """Return the best quality on any part."""
-        return max(self.quality(part) for part in self.credits)
+    def best(self) -> Floats:
+        """Return the credit (N,) of the best model on the best part."""
+        return max((c[np.argmax(c.mean(1))] for c in self.credits.values()), key=lambda c: float(c.mean()))
 
     def enough(self, reach: Reach) -> Part:
         """Return the shortest part looked at that holds the reach."""
@@ -78,7 +78,7 @@ class Contexts:
     def margins(self) -> dict[Part, float]:
         """Return what each part may lose and still suffice."""
         best = {part: credit[np.argmax(credit.mean(1))] for part, credit in self.credits.items()}
-        top = max(best.values(), key=lambda credit: float(credit.mean()))
+        top = self.best()
         least = SMALL_SHARE * max(float(top.mean()) - self.chance, 0.0)
         return {part: max(float((top - c).std() / np.sqrt(len(c))), least) for part, c in best.items()}
 

@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from profiles.dependence.ridge import Floats, Ints
+
 Direction = Literal["from the end", "from the start", "from the middle"]
 DIRECTIONS: tuple[Direction, ...] = ("from the end", "from the start", "from the middle")
 
@@ -29,9 +31,6 @@ PARTS = (1, 2, 4)
 """A window is described as a whole, in halves and in quarters."""
 GOLDEN = 0.618034
 """Multiples of the golden ratio spread the thresholds of the kernels evenly over their quantiles."""
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class Part(NamedTuple):

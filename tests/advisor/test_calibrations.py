@@ -5,6 +5,7 @@ import pytest
 from advisor import calibrations
 from advisor.errors import InputError
 from profiles.calibration import Calibration, Shape, calibrate, write
+from profiles.crossover import Crossovers
 
 SHAPE = Shape(width=16, depth=1, batch=2)
 
@@ -21,13 +22,13 @@ def own_cache(tmp_path, monkeypatch):
 
 def test_what_is_stored_is_found_again(small):
     assert calibrations.cached(small.device) is None
-    path = calibrations.store(small)
-    assert path.parent == calibrations.folder()
+    stored = calibrations.store(small)
+    assert stored.replaced and stored.path.parent == calibrations.folder() and str(stored.path) in stored.says
     assert calibrations.cached(small.device) == small
 
 
-@pytest.mark.parametrize("change", [{"name": "another"}, {"torch": "9.9"}, {"kind": "cuda"}])
-def test_another_device_or_torch_has_a_file_of_its_own(small, change):
+@pytest.mark.parametrize("change", [{"name": "another"}, {"torch": "9.9"}, {"kind": "cuda"}, {"cores": 999}])
+def test_another_device_torch_or_number_of_cores_has_a_file_of_its_own(small, change):
     calibrations.store(small)
     assert calibrations.cached(small.device.model_copy(update=change)) is None
 
@@ -38,8 +39,41 @@ def test_another_thread_count_has_a_file_of_its_own(small):
 
 
 def test_a_cached_file_that_cannot_be_read_counts_as_none(small):
-    calibrations.store(small).write_text("{")
+    calibrations.store(small).path.write_text("{")
     assert calibrations.cached(small.device) is None
+
+
+def with_noise(small: Calibration, too_noisy: bool, **changes: object) -> Calibration:
+    noise = small.noise.model_copy(update={"too_noisy": too_noisy})
+    return small.model_copy(update={"noise": noise, "date": "2026-01-02", **changes})
+
+
+def test_a_noisy_calibration_does_not_replace_a_quiet_one_and_says_so(small):
+    quiet, noisy = with_noise(small, False), with_noise(small, True, date="2026-03-04")
+    calibrations.store(quiet)
+    stored = calibrations.store(noisy)
+    assert not stored.replaced and "not kept, too noisy" in stored.says and "2026-01-02" in stored.says
+    assert calibrations.cached(small.device) == quiet
+
+
+@pytest.mark.parametrize(("earlier", "later"), [(True, True), (True, False), (False, False)])
+def test_otherwise_the_later_calibration_replaces_the_earlier(small, earlier, later):
+    calibrations.store(with_noise(small, earlier))
+    new = with_noise(small, later, date="2026-03-04")
+    assert calibrations.store(new).replaced and calibrations.cached(small.device) == new
+
+
+def test_whether_a_device_is_calibrated_is_said_in_a_line(small):
+    assert calibrations.said_of(small.device) == "not calibrated: advisor device --calibrate takes two minutes"
+    calibrations.store(with_noise(small, True))
+    assert "calibrated 2026-01-02, too noisy" in calibrations.said_of(small.device)
+    calibrations.store(with_noise(small, False))
+    assert calibrations.said_of(small.device).startswith(
+        "calibrated 2026-01-02: No crossover: it needs the Transformer"
+    )
+    found = Crossovers(short_below=80, longest=4096, device="toaster", says="On a toaster, 80.")
+    calibrations.store(with_noise(small, False, crossovers=found))
+    assert calibrations.said_of(small.device) == "calibrated 2026-01-02: On a toaster, 80."
 
 
 def test_the_folder_follows_the_environment(monkeypatch, tmp_path):
@@ -84,6 +118,20 @@ def test_a_missing_calibration_of_this_device_is_made_for_the_families_asked(sma
     assert set(found.here.inference) == {"gru", "conv"} and found.here.shape == SHAPE
     assert "no calibration of this device is cached" in told[0]
     assert calibrations.cached(small.device) is None
+
+
+@pytest.mark.parametrize(("asked", "given"), [(1.5, 10.0), (20.0, 20.0), (500.0, 30.0)])
+def test_a_quick_calibration_has_ten_to_thirty_seconds(small, tmp_path, monkeypatch, asked, given):
+    spent: list[float] = []
+
+    def record(device: str, seconds: float, **settings: object) -> Calibration:
+        spent.append(seconds)
+        return small
+
+    monkeypatch.setattr(calibrations, "calibrate", record)
+    write(small, tmp_path / "raspberry.json")
+    calibrations.target_of(tmp_path / "raspberry.json", "cpu", ("gru",), seconds=asked)
+    assert spent == [given]
 
 
 def test_a_cached_calibration_of_the_same_sizes_is_used(small, tmp_path):

@@ -31,6 +31,20 @@ def test_within_the_margin_the_cheapest_wins_and_the_tie_is_named():
     assert choice.tied == ("good",)
 
 
+def test_with_one_fold_nothing_is_tied_because_nothing_is_tested():
+    good, cheap, poor = contender("good", [0.9], 100), contender("cheap", [0.9], 1), contender("poor", [0.2], 1)
+    choice = choose([good, cheap, poor], PLAN, 1000)
+    assert (choice.tied, choice.p_values) == ((), {})
+
+
+def test_the_best_is_tied_only_with_a_chosen_one_that_the_test_cannot_tell_from_it():
+    good = contender("good", [0.9, 0.9, 0.9, 0.9, 0.9], 100)
+    steady = contender("cheap", [0.896, 0.8961, 0.8959, 0.896, 0.896], 1)
+    choice = choose([good, steady], PLAN, 1000)
+    assert choice.chosen is steady and choice.p_values["cheap"] < 0.05
+    assert choice.tied == ()
+
+
 def test_one_error_of_sixty_is_no_reason():
     good, cheap = contender("good", [1, 1, 1, 1, 1], 100), contender("cheap", [1, 1, 1, 1, 1 - 1 / 12], 1)
     assert choose([good, cheap], PLAN, 60).chosen is cheap

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from advisor.counterfactual import after, explain_run, lines, why_not_measured
+from advisor.counterfactual.after import at_least
 from advisor.counterfactual.replay import Replay, limits_of
 from advisor.errors import InputError
 from advisor.records import Measured, Ranked, Recommendation, Request, Trial
@@ -130,6 +131,24 @@ def test_what_was_refused_before_training_is_told_with_what_would_admit_it_and_n
     )
 
 
+@pytest.mark.parametrize(("cost", "said"), [(4.2031, "4.21 ms"), (4.2, "4.2 ms"), (1390.31, "1.4e+03 ms")])
+def test_a_limit_that_is_named_is_rounded_to_the_side_that_admits(cost, said):
+    dear = [t.model_copy(update={"latency_ms": cost}) if t.latency_ms == 4.2 else t for t in trials()]
+    (turn,) = [t for t in after(recommendation(), dear, BUDGET) if t.evidence == "untrained"]
+    if cost < 5.5:
+        assert f"{said} would admit it" in turn.says and float(said.split()[0]) >= cost
+    assert at_least(cost) == said.split()[0]
+
+
+def test_the_quality_that_is_named_wins_as_it_is_printed(replay):
+    worse = [t.model_copy(update={"quality": 0.80123456}) if t.family == "linear" else t for t in trials()]
+    for turn in after(recommendation(), worse, BUDGET):
+        if turn.fact == "quality":
+            said = float(turn.says.split("accuracy ")[1].split(":")[0])
+            just = said * (1 + 2e-9)
+            assert replay.winner(limits_of(BUDGET), {turn.winner_then: just}).family == turn.winner_then
+
+
 def test_a_refused_model_that_was_judged_wins_from_its_cost_on():
     (turn,) = [t for t in turns() if t.direction == "above" and t.winner_then == "boosting" and t.fact != "quality"]
     assert (turn.fact, turn.then, turn.now) == ("max_latency_ms", 9.0, 3.0)
@@ -198,6 +217,45 @@ def test_why_not_says_the_state_the_numbers_and_the_smallest_change(family, word
     assert found.state == STATES[family] and found.winner == "conv"
     if found.numbers.validation is not None and family != "conv":
         assert f"{found.numbers.validation:.4g}" in text and f"{found.winner_numbers.validation:.4g}" in text
+
+
+def test_a_family_that_was_not_tried_has_no_numbers_of_its_refused_variants():
+    dear = Trial(number=90, family="mingru", config={}, seed=0, state="infeasible", latency_ms=3.2701,
+                 memory_mib=9.0, size_mib=1.0)  # fmt: skip
+    dearer = dear.model_copy(update={"number": 91, "latency_ms": 6.0, "memory_mib": 61.0})
+    answer = recommendation()
+    rows = [
+        r.model_copy(update={"latency_ms": 6.0, "train_s": 0.0, "trials": 2}) if r.family == "mingru" else r
+        for r in answer.ranking
+    ]
+    answer = answer.model_copy(update={"ranking": tuple(rows)})
+    found = why_not_measured(answer, [*trials(), dearer, dear], BUDGET, "mingru")
+    text = " ".join(found.says)
+    assert found.numbers.latency_ms is None and "mingru: " not in text.replace("mingru was not tried: ", "")
+    assert "Larger ones broke the latency limit (3.28 ms, asked: 3) and the memory limit (61 MiB, asked: 50)." in text
+    assert "nothing is known" not in text
+    assert "A smaller one was not tried, so what it reaches is not known: give it time with --families mingru" in text
+
+
+def test_where_a_baseline_won_leaving_the_networks_out_is_no_way_to_another_choice():
+    chosen = recommendation().model_copy(update={"family": "linear", "baseline": True})
+    rows = [
+        r.model_copy(update={"validation": 0.92, "quality": measured(0.92), "state": "recommended"})
+        if r.family == "linear" else r for r in chosen.ranking
+    ]  # fmt: skip
+    rows.sort(key=lambda r: r.family != "linear")
+    found = why_not_measured(chosen.model_copy(update={"ranking": tuple(rows)}), trials(), BUDGET, "gru")
+    text = " ".join(found.says)
+    assert "is within the margin of the best and needs 90 times the operations of linear." in text
+    assert "--families" not in text
+
+
+def test_that_limits_are_judged_by_this_run_is_said_where_a_limit_is_named(folder):
+    def noted(family):
+        return any(note.startswith("Limits are judged") for note in explain_run(folder, family).notes)
+
+    assert noted(None) and noted("conv") and noted("rnn")
+    assert not any(noted(family) for family in ("transformer", "ssm", "lstm", "mingru", "cross_fusion"))
 
 
 def test_the_rules_for_and_against_stand_beside_the_numbers():

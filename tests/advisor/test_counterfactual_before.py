@@ -1,6 +1,7 @@
 """The change that is named is the smallest: at its value another family comes first, one step nearer none does."""
 
 import math
+import re
 from functools import cache
 
 import pytest
@@ -8,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.counterfactual import before, lines, why_not
-from advisor.counterfactual.moves import Numbers, movable, moved
+from advisor.counterfactual.before import _what_happened
+from advisor.counterfactual.moves import Numbers, movable, moved, rounded
 from advisor.errors import InputError
-from advisor.rules import Facts, OwnRule, advise
+from advisor.rules import Advice, Facts, Fired, OwnRule, advise
 from advisor.rules.bounds import bounds_of
+from advisor.rules.conflicts import settle
 
 FAMILIES = ("gru", "lstm", "transformer", "linear_attention", "ssm", "rnn_transformer", "conv", "rnn")
 LONG = Facts(task="classify", samples=50_000, length_p50=1460, max_latency_ms=5.0)
@@ -97,6 +100,71 @@ def test_a_limit_that_is_not_set_is_lowered_to_the_very_number_of_the_rule(bound
     assert f"falls to {bound:g} ms (now none)" in turn.says
 
 
+@pytest.mark.parametrize("bound", [256.0, 33.3, 33.375])
+def test_past_a_limit_that_is_part_of_the_rule_the_turn_lies_above_it(bound):
+    facts = Facts(task="classify", samples=50_000, length_p50=20_000, max_latency_ms=bound / 2)
+    own = [rule(max_latency_ms_max=bound, families={"conv": 1.0, "transformer": -1.0})]
+    (turn,) = [t for t in before(facts, ["transformer", "conv"], own) if t.fact == "max_latency_ms"]
+    assert turn.then > bound and turn.winner_then == "transformer" and "MINE falls silent" in turn.says
+    assert first_of(facts, "max_latency_ms", bound, own) == "conv"
+    assert f"rises above {bound:.10g} ms (now {bound / 2:.6g})" in turn.says
+
+
+def test_the_value_of_a_sentence_that_says_to_is_a_value_where_it_changes():
+    facts = Facts(task="classify", samples=50_000, length_p50=1460, max_memory_mib=128.0)
+    (turn,) = [t for t in before(facts, FAMILIES) if t.fact == "max_memory_mib" and t.direction == "above"]
+    assert turn.says.startswith("If the memory limit rises above 256 MiB (now 128), ")
+    for name, situation in SITUATIONS.items():
+        for turn in turns_in(name):
+            if said := re.search(r" (?:rises|falls) to ([\d.e+]+)", turn.says):
+                value = type(turn.then)(said[1])
+                assert first(moved(situation, turn.fact, value)) == turn.winner_then
+
+
+def first_of(facts, name, value, own):
+    return advise(moved(facts, name, value), ["transformer", "conv"], own).ranking[0].family
+
+
+def fired_as(key, strength=1.0, says="One.", tier="data", **raises):
+    return Fired(key=key, document="D", says=says, strength=strength, because="so", raises=raises, tier=tier)
+
+
+def advice_of(*fired):
+    conflicts = tuple(one for family in ("gru", "conv") for one in settle(family, fired).conflicts)
+    return Advice(fired=fired, ranking=(), conflicts=conflicts)
+
+
+NONE_AT_HAND = fired_as("PRE1", 0.3, "Look for one.")
+ASIDE = (fired_as("UP", tier="budget", conv=-1.0), fired_as("LEN1", tier="length", conv=1.0))
+
+
+@pytest.mark.parametrize(
+    ("key", "now", "then", "words"),
+    [
+        ("PRE1", (NONE_AT_HAND,), (fired_as("PRE1", 1.0, conv=0.6),), "PRE1 speaks for other families"),
+        ("PRE1", (fired_as("PRE1", 1.0, conv=0.6),), (NONE_AT_HAND,), "PRE1 speaks for no family any more"),
+        ("SC1", (fired_as("SC1", gru=1.0),), (fired_as("SC1", conv=1.0),), "SC1 speaks for other families"),
+        ("SC1", (fired_as("SC1", gru=1.0),), (fired_as("SC1", gru=0.5),), "SC1 gives families other weights"),
+        ("SML1", (fired_as("SML1", 0.5, gru=1.0),), (fired_as("SML1", gru=1.0),), "SML1 weighs more (0.50 to 1.00)"),
+        ("LEN1", ASIDE, ASIDE[1:], "LEN1 is heard again"),
+        ("LEN1", ASIDE[1:], ASIDE, "LEN1 is set aside"),
+        ("LEN1", (), ASIDE, "LEN1 speaks"),
+        ("LEN1", ASIDE, (), "LEN1 falls silent"),
+    ],
+)
+def test_what_a_rule_does_otherwise_is_said_as_it_is(key, now, then, words):
+    assert _what_happened(key, advice_of(*now), advice_of(*then), ("gru", "conv")) == words
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_only_what_was_set_aside_is_heard_again(situation):
+    advice = advise(SITUATIONS[situation], FAMILIES)
+    for turn in turns_in(situation):
+        for key in turn.rules:
+            heard_again = f"{key} is heard again" in turn.says
+            assert not heard_again or any(one.set_aside == key for one in advice.conflicts)
+
+
 def test_a_limit_that_binds_is_raised_or_lifted():
     own = [rule(max_model_mib_max=6.0, families={"conv": 1.0})]
     facts = Facts(task="classify", samples=50_000, length_p50=2000, max_model_mib=5.0)
@@ -133,6 +201,13 @@ def test_the_nearest_leads_and_each_fact_has_one_turn_in_each_direction(situatio
     assert ratios == sorted(ratios)
     keys = [(turn.fact, turn.direction) for turn in turns if turn.direction != "other"]
     assert len(keys) == len(set(keys))
+
+
+@given(value=st.floats(1e-6, 1e9), digits=st.integers(1, 6))
+def test_a_rounded_number_is_never_on_the_other_side(value, digits):
+    low, high = float(rounded(value, digits, up=False)), float(rounded(value, digits, up=True))
+    assert low <= value <= high
+    assert high - low <= 10 ** (math.floor(math.log10(value)) + 1 - digits) * 1.0001
 
 
 def test_what_hangs_on_a_fact_moves_with_it():

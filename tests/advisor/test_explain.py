@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from advisor.choose import choose
-from advisor.explain import checks, ranking
+from advisor.explain import checks, ranking, reasons
 from advisor.metrics import METRICS
-from advisor.records import Ranked, Trial
+from advisor.records import Ranked, Request, Trial
 from advisor.rules import Advice, Fired
 from advisor.search.outcome import Contender, Outcome
 from advisor.search.problem import Plan, Problem, Rows
+from hybrids.families import FAMILIES
 from profiles.budget import Budget
 from profiles.cost import Cost
 
@@ -46,16 +47,88 @@ def test_baselines_say_nothing_about_a_rule():
     assert check.evidence == "not measured"
 
 
+AGAINST = {"bilstm": -0.4, "bigru": -0.4}
+
+
+@pytest.mark.parametrize(
+    ("validation", "evidence", "words"),
+    [
+        ({"bilstm": 0.80, "gru": 0.90}, "disagrees", "bilstm reached mase 0.8, gru 0.9"),
+        ({"bilstm": 0.895, "gru": 0.90}, "agrees", "within the margin"),
+        ({"bilstm": 0.95, "bigru": 0.99, "gru": 0.90}, "agrees", "bilstm reached mase 0.95, gru 0.9"),
+        ({"gru": 0.9, "conv": 0.8}, "not measured", "no family that it advises against was trained"),
+        ({"bilstm": 0.9}, "not measured", "only families that it advises against were trained"),
+    ],
+)
+def test_a_rule_that_only_advises_against_is_judged_by_those_families(validation, evidence, words):
+    rule = Fired(key="BI1", document="D2", says="too dear", strength=1, because="short", raises=AGAINST)
+    (check,) = checks(Advice(fired=(rule,), ranking=()), ranked(**validation), METRICS["forecast"], margin=0.01)
+    assert check.evidence == evidence and words in check.because
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"key": "PRE1", "raises": {}}, "it speaks of no family."),
+        ({"key": "HW1", "raises": AGAINST, "tier": "target"}, "what the target can run, which no quality tells"),
+    ],
+)
+def test_what_no_quality_can_judge_is_said(rule, words):
+    fired = Fired(document="D4", says="says", strength=1, because="so", **rule)
+    rows = ranked(bilstm=0.8, gru=0.9)
+    (check,) = checks(Advice(fired=(fired,), ranking=()), rows, METRICS["forecast"], margin=0.01)
+    assert check.evidence == "not measured" and words in check.because
+
+
 def trial(number, state, quality=None, reason=""):
     return Trial(number=number, family="gru", config={}, seed=0, state=state, quality=quality, reason=reason)
 
 
-def row_of_gru(trials, **why):
+def contender(family, folds, flops=1):
     cost = Cost(
         latency_p50_ms=1, latency_p95_ms=1, latency_p99_ms=1, runs=20, peak_memory_mib=1, parameter_bytes=4,
-        size_mib=1, flops=1, batch=1, length=10, device="cpu", threads=1,
+        size_mib=1, flops=flops, batch=1, length=10, device="cpu", threads=1,
     )  # fmt: skip
-    contenders = [Contender("majority", True, cost, {0: 0.5, 1: 0.5}, [1.0, 0.0], {}, "", 1.0)]
+    return Contender(family, family not in FAMILIES, cost, dict(enumerate(folds)), [1.0, 0.0], {}, "", 1.0)
+
+
+def told(contenders):
+    """Return the rows of a run with these contenders, and its reasons in one text."""
+    rows = Rows(np.zeros((2, 10, 1)), np.full(2, 10), np.zeros(2), np.ones(2), np.arange(2))
+    problem = Problem(PLAN, rows, np.arange(2), (), rows)
+    choice = choose(contenders, PLAN, 1000)
+    found = ranking(choice, Outcome(contenders=contenders), problem, Budget(), ())
+    request = Request(data="x", task="classify")
+    words = reasons(choice, found, found[0].quality, Budget(), request, "the folds")
+    return {row.family: row for row in found}, " ".join(words)
+
+
+def test_with_one_fold_the_number_decides_and_it_is_said_that_no_test_is_possible():
+    rows, words = told([contender("gru", [0.9], 9), contender("conv", [0.5])])
+    assert (rows["gru"].state, rows["conv"].state) == ("recommended", "behind")
+    assert rows["conv"].reason == (
+        "accuracy 0.5 on the one fold against 0.9; with one fold no test tells whether that is chance"
+    )
+    assert "With one fold no test tells" in words and "A tie" not in words and "mean over" not in words
+
+
+def test_with_folds_that_can_be_tested_a_tie_is_one():
+    rows, words = told([contender("gru", [0.9, 0.8], 9), contender("conv", [0.7, 0.8])])
+    assert rows["conv"].state == "tied" and "cannot be told from the best" in rows["conv"].reason
+    assert "A tie: with these data conv cannot be told from the best." in words and "one fold" not in words
+
+
+def test_the_best_that_is_too_dear_is_not_said_to_be_like_itself():
+    rows, words = told([contender("gru", [0.9, 0.802], 9), contender("conv", [0.8, 0.9])])
+    assert rows["conv"].state == "recommended" and rows["gru"].state == "tied"
+    assert "dearer than conv, within the margin, from which it cannot be told (p 1.00)" in rows["gru"].reason
+    assert "gru cannot be told from conv" in words
+    one, _ = told([contender("gru", [0.9], 9), contender("conv", [0.899])])
+    assert one["gru"].state == "behind" and "told" not in one["gru"].reason
+
+
+def row_of_gru(trials, **why):
+    contenders = [contender("majority", [0.5, 0.5])]
     rows = Rows(np.zeros((2, 10, 1)), np.full(2, 10), np.zeros(2), np.ones(2), np.arange(2))
     problem = Problem(PLAN, rows, np.arange(2), (), rows)
     outcome = Outcome(trials=trials, contenders=contenders, **why)
@@ -83,3 +156,18 @@ def test_only_a_family_whose_training_failed_has_failed(trials, why, state, reas
     row = row_of_gru(trials, **why)
     assert (row.state, row.trials) == (state, len(trials))
     assert row.reason.startswith(reason)
+
+
+def test_the_costs_of_refused_variants_are_not_those_of_a_family_that_was_not_tried():
+    dear = trial(0, "infeasible", reason="9 ms").model_copy(update={"latency_ms": 9.0, "size_mib": 3.0})
+    small = trial(1, "failed", reason="the loss is not finite").model_copy(update={"latency_ms": 2.0})
+    row = row_of_gru([dear], not_tried={"gru": "no time"})
+    assert (row.state, row.latency_ms, row.size_mib) == ("not tried", None, None)
+    assert row_of_gru([dear], infeasible={"gru": "9 ms"}).latency_ms == 9.0
+    assert row_of_gru([small, dear]).latency_ms == 2.0
+
+
+def test_a_family_whose_final_failed_says_so():
+    why = {"not_tried": {"gru": "a training of the final failed: out of memory"}}
+    row = row_of_gru([trial(0, "complete", 0.4)], **why)
+    assert (row.state, row.reason) == ("behind", "a training of the final failed: out of memory")

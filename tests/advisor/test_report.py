@@ -298,7 +298,7 @@ def test_the_terminal_gets_all_of_it_within_its_width(width):
         "majority*",
         "LEN2",
         "It is the best.",
-        "Cannot be told from the best with these data: conv.",
+        "A tie with these data: conv; the reasons say with whom.",
     ):
         assert said in out
     assert all(len(line) <= width for line in out.split("Next")[0].splitlines())

@@ -19,7 +19,15 @@ FACTS = Facts(task="classify", samples=60, length_p50=2000, streaming=True)
 CURVE = DependenceCurve(
     steps=(1, 24, 168), values=(0.9, 0.4, 0.2), floor=(0.01, 0.01, 0.01), x_label="lag", y_label="r"
 )
-PAST = Dependence(reach_steps=168, reach_low=160, reach_high=170, looked=500, curve=CURVE, says="The last 168 <steps>.")
+PAST = Dependence(
+    reach_steps=168,
+    reach_low=160,
+    reach_high=170,
+    looked=500,
+    curve=CURVE,
+    says="The last 168 <steps>.",
+    reach_from_end=168,
+)
 REACH = GradientReach(
     words="GRU", trained=True, reach_steps=140, looked=500, distances=(1, 100), norms=(1.0, 0.1), fade=0.1, rows=8
 )
@@ -62,7 +70,7 @@ def test_the_past_is_drawn_beside_what_chance_gives_and_what_the_network_reaches
     shown = before.past(records(data_profile={"dependence": PAST.model_dump()}, model_reach=REACH.model_dump()))
     assert "The last 168 &lt;steps&gt;." in shown
     assert shown.count("<svg") == 2 and "what chance gives" in shown
-    assert "within 140 of 500 steps; the data need 168" in shown
+    assert "within 140 of 500 steps back; counted from the end, the data need 168" in shown
 
 
 def test_a_curve_without_points_is_not_drawn():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hybrids.families import FAMILIES
-from profiles import calibration, passes, rounds
+from profiles import calibration, clock, passes, rounds
 from profiles.calibration import Calibration, Shape, calibrate, main, noise_of, words, write
 from profiles.curves import curve
 from profiles.device import DeviceError
@@ -173,6 +173,62 @@ def test_times_that_repeat_make_certain_crossovers_and_times_that_do_not_are_sai
     loud = noise_of(steep, [0.3, 0.2, 0.2], [2.0], 5)
     assert loud.too_noisy and "too noisy" in loud.says and "other programs ran" in loud.says
     assert noise_of(steep, [], [], 1).too_noisy
+
+
+def test_without_a_crossover_the_noise_moves_none():
+    lengths = (16, 64, 256, 1024)
+    apart = {"gru": curve(lengths, [float(n) for n in lengths])}
+    assert "crossover" not in noise_of(apart, [0.01, 0.02], [1.0], 5).says
+    apart["transformer"] = curve(lengths, [9.0 * n for n in lengths])
+    assert noise_of(apart, [0.01, 0.02], [1.0], 5).says.endswith("; that moves no crossover.")
+
+
+def test_crossovers_are_reliable_unless_it_was_too_noisy(small):
+    quiet = small.model_copy(update={"noise": small.noise.model_copy(update={"too_noisy": False})})
+    loud = small.model_copy(update={"noise": small.noise.model_copy(update={"too_noisy": True})})
+    assert quiet.reliable_crossovers == small.crossovers is not None and loud.reliable_crossovers is None
+
+
+def test_one_length_shows_no_error_no_guess_and_why_there_is_no_crossover(small):
+    one = {name: curve((16,), (3.0,)) for name in ("gru", "transformer")}
+    short = small.model_copy(update={"training": one, "inference": one, "memory": {}, "crossovers": None, "pairs": ()})
+    lines = words(short)
+    row = next(line for line in lines if line.startswith("gru"))
+    assert "~" not in row and "%" not in row and row.count("-") == 9
+    assert any("No crossover: it needs two lengths" in line for line in lines)
+
+
+@pytest.mark.usefixtures("known_device")
+def test_a_clock_that_stands_still_is_survived(monkeypatch):
+    monkeypatch.setattr(clock.time, "process_time", lambda: 7.0)
+    found = calibrate(seconds=20, families=("gru", "transformer"), lengths=(16, 32), shape=SMALL)
+    assert found.training["gru"].values == (clock.LEAST_MS,) * 2
+
+
+class Weightless(passes.Stack):
+    """Its memory shows only at 64 steps, as where a pool grows in large pieces."""
+
+    def peak_mib(self, length):
+        """Return MiB."""
+        return 4.0 if length == 64 else 0.0
+
+
+@pytest.mark.usefixtures("known_device")
+def test_a_peak_of_nothing_is_not_stored_but_said(monkeypatch):
+    monkeypatch.setattr(rounds, "Stack", Weightless)
+    told: list[str] = []
+    found = calibrate(seconds=20, families=("conv",), lengths=(8, 16, 32, 64, 128), shape=SMALL, say=told.append)
+    assert found.memory == {} and found.training["conv"].lengths == (8, 16, 32, 64, 128)
+    assert sum("conv: memory is not measured" in line for line in told) == 3
+    found = calibrate(seconds=20, families=("conv",), lengths=(16, 32, 64, 128, 256), shape=SMALL)
+    assert found.memory["conv"].lengths == (64,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "threads", "expected"), [("cpu", 1, "process"), ("cpu", 2, "wall"), ("cuda", 1, "wall")]
+)
+def test_the_processor_time_counts_only_on_a_cpu_with_one_thread(kind, threads, expected):
+    assert clock.clock_for(torch.device(kind), threads) == expected
 
 
 def test_out_of_memory_is_told_from_other_errors():

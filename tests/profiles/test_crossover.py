@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from profiles.crossover import crossovers, pairs, uncertainty
+from profiles.crossover import crossovers, pairs, uncertainty, why_none
 from profiles.curves import Curve, curve
 
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -66,6 +66,20 @@ def test_the_cheaper_of_gru_and_lstm_speaks_for_recurrent_networks():
 @pytest.mark.parametrize("names", [("gru", "lstm"), ("transformer",), ()])
 def test_without_both_kinds_there_is_no_crossover(names):
     assert crossovers({name: line(1.0) for name in names}, "d", 4) is None
+
+
+def test_why_there_is_no_crossover_is_said():
+    assert "needs the Transformer, and GRU or LSTM" in why_none({"gru": line(1.0), "lstm": line(1.0)})
+    one_length = {"gru": curve((16,), (1.0,)), "transformer": curve((16,), (2.0,))}
+    assert crossovers(one_length, "d", 4) is None
+    assert "two lengths" in why_none(one_length) and "GRU or LSTM" not in why_none(one_length)
+    assert why_none({"gru": line(1.0), "transformer": line(2.0)}) == ""
+
+
+def test_lengths_below_64_are_compared_where_nothing_longer_was_measured():
+    lengths = (16, 32, 64)
+    found = crossovers({"gru": curve(lengths, (1.0, 2.0, 4.0)), "transformer": curve(lengths, (2.0, 3.0, 5.0))}, "d", 4)
+    assert (found.short_below, found.longest) == (64, 64) and "from 16 to 64" in found.says
 
 
 def test_lengths_that_only_one_was_measured_at_do_not_count():

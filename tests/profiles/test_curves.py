@@ -49,6 +49,19 @@ def test_one_point_is_a_constant_without_an_exponent():
     assert found.fit.exponent is None and found.at(64) == 2.0 and found.fit.error_percent == pytest.approx(0.0)
 
 
+def test_two_points_give_a_line_and_never_a_square():
+    found = curve((16, 32), (1.0, 4.0))  # as steep as L^2
+    assert found.fit.quadratic == 0.0 and found.fit.linear > 0
+    assert curve((16, 32), (1.0, 2.5)).fit.quadratic == 0.0
+    assert curve((16,), (1.0,)).fit.linear == 0.0
+
+
+def test_three_points_with_noise_leave_an_error_and_fewer_are_not_judged():
+    noisy = curve((16, 32, 64), (1.0, 1.3, 2.2))  # a + b L + c L^2 with all three above 0 would run through them
+    assert noisy.is_judged and noisy.fit.error_percent > 1.0
+    assert not curve((16, 32), (1.0, 1.3)).is_judged and not curve((16,), (1.0,)).is_judged
+
+
 def test_between_two_lengths_the_curve_is_a_line_in_logs_and_beyond_them_it_follows_the_fit():
     found = curve(LENGTHS, [float(n) for n in LENGTHS])
     assert found.at(90) == pytest.approx(90)

@@ -68,3 +68,10 @@ def test_light_modules_do_not_load_torch():
         "import sys, profiles.data, profiles.budget, profiles.device, advisor.rules; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_seasons_are_looked_for_in_the_part_that_may_be_seen():
+    t = np.arange(400)
+    late = np.where(t < 200, np.random.default_rng(0).normal(size=400), 5 * np.sin(2 * np.pi * t / 12))[:, None]
+    assert profile_data([late], "forecast").season == 12
+    assert profile_data([late], "forecast", seen=0.5).seasons == ()

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from hybrids import mixers
+from hybrids.errors import ConfigError
 from hybrids.families import FAMILIES, layers
 from hybrids.frontends.series import SeriesConfig
 from hybrids.heads.forecast import ForecastConfig
 from hybrids.heads.pooled import ClassifyConfig, RegressConfig
 from hybrids.model import Head, ModelConfig, SequenceModel
 from profiles.gradient_reach import GradientReach, compare
-from profiles.reach import family_reach, gradient_norms, gradient_profile, layers_reach, model_reach, reach_of
+from profiles.reach import Network, families_reach, family_reach, gradient_norms, layers_reach, model_reach, reach_of
 
 STACKS = [name for name, family in FAMILIES.items() if family.variants]
 
@@ -25,6 +26,13 @@ def decaying(x: Tensor, keep: float) -> Tensor:
         h = keep * h + x[:, t]
         states.append(h)
     return torch.stack(states, 1)
+
+
+def profiled(network: Network, length: int, channels: int, rows: int = 8) -> GradientReach:
+    """Return the reach of the last output on normal inputs."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(rows, length, channels, generator=draw, dtype=torch.float64)
+    return reach_of(gradient_norms(network, x).flip(1), "network", trained=False)
 
 
 def model(family: str, head: Head, **frontend: object) -> SequenceModel:
@@ -51,7 +59,7 @@ def record(reach: int, looked: int, answer: int | None = None) -> GradientReach:
 
 @pytest.mark.parametrize("keep", [0.5, 0.9, 0.97])
 def test_a_linear_recurrence_reaches_the_logarithm_of_a_hundredth_over_that_of_its_factor(keep):
-    found = gradient_profile(lambda x: decaying(x, keep), 500, 2)
+    found = profiled(lambda x: decaying(x, keep), 500, 2)
     assert abs(found.reach_steps - math.log(0.01) / math.log(keep)) <= 1
     assert found.fade == pytest.approx(keep**498)
     assert not found.all_the_way
@@ -64,27 +72,27 @@ def test_its_gradient_at_every_distance_is_the_factor_to_that_power(keep):
 
 
 def test_a_recurrence_that_explodes_reaches_as_far_as_was_looked():
-    found = gradient_profile(lambda x: decaying(x, 1.1), 100, 1)
+    found = profiled(lambda x: decaying(x, 1.1), 100, 1)
     assert found.all_the_way and found.fade == pytest.approx(1.1**98)
 
 
 @pytest.mark.parametrize("window", [1, 5, 50])
 def test_a_moving_sum_reaches_its_window(window):
-    found = gradient_profile(lambda x: x[:, -window:].sum(1, keepdim=True), 200, 3)
+    found = profiled(lambda x: x[:, -window:].sum(1, keepdim=True), 200, 3)
     assert found.reach_steps == window - 1
 
 
 def test_uniform_attention_is_flat_and_reaches_all_the_way():
-    found = gradient_profile(lambda x: x + x.mean(1, keepdim=True), 400, 2)
+    found = profiled(lambda x: x + x.mean(1, keepdim=True), 400, 2)
     assert found.all_the_way and found.fade == pytest.approx(1)
 
 
 def test_one_strong_step_far_back_is_reached():
-    assert gradient_profile(lambda x: x[:, -1:] + x[:, -81:-80], 100, 1).reach_steps == 80
+    assert profiled(lambda x: x[:, -1:] + x[:, -81:-80], 100, 1).reach_steps == 80
 
 
 def test_an_output_that_reads_nothing_reaches_nothing_and_says_so():
-    found = gradient_profile(lambda x: x * 0, 10, 1, rows=3)
+    found = profiled(lambda x: x * 0, 10, 1, rows=3)
     assert (found.reach_steps, found.rows, found.fade) == (0, 0, None)
     assert found.notes == ("3 of 3 rows have no gradient at all and are left out.",)
 
@@ -120,6 +128,24 @@ def test_every_family_has_a_reach_that_a_seed_repeats(name):
     found = family_reach(name, 40, width=8, seeds=(0,), rows=2)
     assert 0 < found.reach_steps <= found.looked == 39
     assert found == family_reach(name, 40, width=8, seeds=(0,), rows=2)
+
+
+def test_all_families_that_are_a_stack_have_a_reach_by_their_first_variant():
+    found = families_reach(40, width=8)
+    assert list(found) == STACKS
+    assert found["ssm"] == family_reach("ssm", 40, width=8, seeds=(0,))
+    assert all(one.looked == 39 and not one.trained and not one.notes for one in found.values())
+
+
+def test_named_families_come_in_their_order_and_a_long_series_is_cut_and_said():
+    found = families_reach(3000, ("rnn", "gru"), width=8)
+    assert list(found) == ["rnn", "gru"]
+    assert all(one.looked == 511 and one.notes == ("512 of 3000 tokens were looked at.",) for one in found.values())
+
+
+def test_a_family_that_is_not_a_stack_is_refused_by_name():
+    with pytest.raises(ConfigError, match="encoder_decoder"):
+        families_reach(10, ("gru", "encoder_decoder"), width=8)
 
 
 def test_the_caller_keeps_its_random_numbers():
@@ -205,5 +231,5 @@ def test_reach_and_need_make_a_sentence(found, needed, says):
 
 
 def test_a_record_survives_json():
-    found = gradient_profile(lambda x: x * 0, 10, 1)
+    found = profiled(lambda x: x * 0, 10, 1)
     assert GradientReach.model_validate_json(found.model_dump_json()) == found

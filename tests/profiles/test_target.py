@@ -91,6 +91,60 @@ def test_without_any_common_curve_the_speed_of_products_is_all_there_is(here):
     assert ratio == pytest.approx(3.0) and error == 1.0
 
 
+def cut(calibration: Calibration, points: int) -> dict[str, Curve]:
+    """Return the curves at the first lengths only."""
+    return {name: curve(one.lengths[:points], one.values[:points]) for name, one in calibration.inference.items()}
+
+
+@pytest.mark.parametrize("points", [1, 2])
+@pytest.mark.parametrize("tokens", [16, 336, 1000])
+def test_curves_of_one_or_two_points_leave_the_speed_of_products_with_an_error_of_the_whole(here, points, tokens):
+    short_there, short_here = (
+        slower(here, 3.0, inference=cut(here, points)),
+        slower(here, 1.0, inference=cut(here, points)),
+    )
+    assert target(short_there, here).ratio("gru", tokens) == (pytest.approx(3.0), 1.0)
+    assert target(slower(here, 3.0), short_here).ratio("gru", tokens) == (pytest.approx(3.0), 1.0)
+
+
+def test_a_family_without_a_curve_of_its_own_has_an_error_of_the_whole_at_least(here):
+    ratio, error = target(slower(here, 3.0), here).ratio("lstm", 40)
+    assert ratio == pytest.approx(3.0) and error == 1.0
+
+
+def planted(here: Calibration, lengths: tuple[int, ...], power: float = 1.0) -> Calibration:
+    inference = {name: curve(lengths, [n**power / 64 for n in lengths]) for name in here.inference}
+    return slower(here, 1.0, inference=inference)
+
+
+def test_outside_the_lengths_measured_on_both_the_ratio_is_that_of_the_nearest_and_the_error_grows(here):
+    asked = target(planted(here, (16, 32, 64, 128)), planted(here, (16, 32, 64)))
+    assert asked.ratio("gru", 40)[1] == pytest.approx(0.0, abs=1e-6)
+    near, far, below = (asked.ratio("gru", tokens) for tokens in (128, 1000, 4))
+    assert near[0] == far[0] == below[0] == pytest.approx(1.0)
+    assert near[1] == pytest.approx(2**0.25 - 1) and far[1] == pytest.approx((1000 / 64) ** 0.25 - 1)
+    assert below[1] == pytest.approx(4**0.25 - 1)
+
+
+def test_the_error_grows_as_the_measured_ratio_goes_with_the_length(here):
+    asked = target(planted(here, (16, 32, 64, 128), power=2.0), planted(here, (16, 32, 64)))
+    ratio, error = asked.ratio("gru", 256)
+    assert ratio == pytest.approx(64.0) and error == pytest.approx(4.0 - 1)
+
+
+def test_noise_in_few_points_cannot_turn_one_device_into_another(here):
+    lengths = (16, 32, 64, 128, 256)
+    fast = slower(here, 1.0, inference={"conv": curve(lengths, (1.0, 1.1, 1.2, 1.3, 1.4))})
+    steep = slower(here, 1.0, inference={"conv": curve(lengths[:3], (1.0, 1.3, 1.9))})
+    ratio, error = target(steep, fast).ratio("conv", 1000)
+    assert 1 / (1 + error) < ratio < 2.0 and error > 0.5
+
+
+def test_curves_without_a_common_length_are_not_compared(here):
+    asked = target(planted(here, (128, 256, 512)), planted(here, (16, 32, 64)))
+    assert asked.ratio("gru", 100)[1] == 1.0
+
+
 def test_what_failed_there_cannot_run_there(here):
     asked = target(slower(here, 3.0, failed={"ssm": "no such operator"}), here)
     assert asked.cannot_run("ssm") == "no such operator" and asked.cannot_run("gru") == ""

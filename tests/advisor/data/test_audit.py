@@ -270,6 +270,33 @@ def test_a_shifted_column_is_found_with_its_shift_and_direction(ahead, scale, se
     assert (one.counted, one.of) == (1, 3)
 
 
+@pytest.mark.parametrize("ahead", [1, 3, 60])
+def test_a_shifted_column_is_found_whatever_it_is_filled_up_with(ahead):
+    y = walk(seed=5) - 20
+    lead, lag = np.r_[y[ahead:], np.zeros(ahead)], np.r_[np.full(ahead, 999.0), y[:-ahead]]
+    one = found(audit(forecasts({"y": y, "lead": lead})), "series_knows_the_future")
+    assert one.examples == (f"lead[t] = y[t + {ahead}]",)
+    late = found(audit(forecasts({"y": y, "lag": lag})), "series_knows_the_future")
+    assert late.examples == (f"y[t] = lag[t + {ahead}]",)
+
+
+def test_one_glitch_does_not_hide_a_copy_and_makes_none():
+    y, other = walk(403, 1), walk(seed=2)
+    y[200] += 500
+    one = found(audit(forecasts({"y": y[:400], "lead": y[3:], "other": other})), "series_knows_the_future")
+    assert one.examples == ("lead[t] = y[t + 3]",)
+    other[200] += 500
+    assert "series_moves_as_another" not in codes(audit(forecasts({"y": y[:400], "other": other})))
+
+
+def test_series_that_cannot_be_compared_are_not_counted_as_compared():
+    y, t = walk(403), np.arange(400)
+    data = forecasts({"y": y[:400], "lead": y[3:], "jump": (t > 300) * 1.0, "sine": np.sin(t / 24 * 2 * np.pi)})
+    one = found(audit(data), "series_knows_the_future")
+    assert one.of == 2
+    assert one.says.startswith("1 of 2 series compared (4 in all) tell another one ahead of time")
+
+
 def test_trends_cycles_and_switches_are_not_taken_for_copies():
     t = np.arange(600)
     rng = np.random.default_rng(0)

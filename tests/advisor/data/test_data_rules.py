@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.audit import audit
 from advisor.data import ReadOptions, read
 from advisor.data.fill import fill
 from advisor.data.grid import find_grid, like_grid
@@ -23,6 +24,10 @@ def days(count, freq="D", start="2024-01-01"):
 
 def says(data, words):
     return any(words in note for note in data.notes)
+
+
+def found(data, code, test=None):
+    return next(one for one in audit(data, test) if one.code == code)
 
 
 def test_a_gap_in_a_line_is_filled_by_the_line(write):
@@ -132,7 +137,8 @@ def test_short_empty_and_constant_series_are_named(write):
     assert data.ids == ("flat",)
     assert says(data, "1 series without any value were dropped: 'ok'")
     assert says(data, "1 series shorter than 8 steps were dropped: 'short'")
-    assert says(data, "1 of 1 series are constant")
+    assert not says(data, "constant")
+    assert found(data, "constant_target").says == "There is nothing to learn: 1 of 1 series are constant (4)."
 
 
 def labelled(labels, values="1,2,3,4,5,6,7,8,9"):
@@ -173,7 +179,9 @@ def test_an_unknown_label_in_a_test_file_is_named(write):
 
 def test_rows_that_are_also_in_training_are_counted(write):
     train = read(write(labelled("abab"), "train.csv"))
-    assert says(read(write(labelled("ab"), "test.csv"), like=train), "2 of 2 series are also in the training set")
+    test = read(write(labelled("ab"), "test.csv"), like=train)
+    assert not test.notes
+    assert found(train, "test_series_in_training", test).counted == 2
 
 
 def test_other_channels_than_in_training_are_refused(write):

@@ -7,8 +7,9 @@ import torch
 
 from advisor.lab import distance
 from advisor.lab.claim import Conditions, Finding
+from advisor.lab.judging import judge
 from hybrids import parse
-from profiles.recall import KEYS, VALUES, ItemRecall, delayed, item_recall, items, recall_reach
+from profiles.recall import KEYS, VALUES, ItemRecall, delayed, item_recall, items, recall_curve, recall_reach
 
 QUICK = Conditions(quick=True)
 CLAIMS = {
@@ -24,6 +25,17 @@ def test_delayed_recall_asks_for_the_first_symbol_after_the_delay():
     assert batch.symbols.shape == (5, 10)
     assert torch.equal(batch.targets, batch.symbols[:, :1])
     assert not bool((batch.symbols[:, 1:] < 4).any())
+    more = delayed(50, 9, torch.Generator().manual_seed(0), symbols=8)
+    assert torch.equal(more.targets, more.symbols[:, :1]) and int(more.targets.max()) == 7
+    assert bool((more.symbols[:, 1:-1] >= 8).all()) and bool((more.symbols[:, -1] == 16).all())
+
+
+def test_a_learning_curve_is_one_training_looked_at_on_the_way():
+    gru = parse("gru")
+    curve = recall_curve(gru, 2, (20, 60), symbols=3, width=8, rate=0.03)
+    assert curve[-1] > 0.9 and curve == recall_curve(gru, 2, (20, 60), symbols=3, width=8, rate=0.03)
+    assert curve[:1] == recall_curve(gru, 2, (20,), symbols=3, width=8, rate=0.03)
+    assert curve != recall_curve(gru, 2, (20, 60), symbols=3, width=8, rate=0.03, seed=1)
 
 
 def test_every_item_asked_for_was_told():
@@ -68,6 +80,15 @@ def test_a_rotation_scaled_down_shrinks_the_gradient_of_a_quiet_network_by_that_
 
 def test_large_recurrent_weights_make_the_gradient_explode():
     assert distance._scaled_rnn(4.0, 1.0, 100, (0,))[1] > 1.1
+
+
+@pytest.mark.parametrize(
+    ("recurrent", "attention", "verdict"),
+    [(1e-9, 0.9, "holds here"), (0.5, 0.9, "depends"), (1e-9, 0.01, "depends"), (0.5, 0.01, "does not hold")],
+)
+def test_the_path_is_judged_by_the_gradient_alone(recurrent, attention, verdict):
+    ratio = dict.fromkeys(("plain RNN", "GRU", "LSTM"), recurrent) | {"attention": attention, "diagonal SSM": 0.3}
+    assert judge(distance.path_parts(ratio)) == verdict
 
 
 def checked(key: str) -> Finding:

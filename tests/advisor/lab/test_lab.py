@@ -45,6 +45,14 @@ def test_every_claim_of_the_documents_is_found_in_order_and_has_its_page():
         assert re.search(r"\bD[0-4]\b", lab.about(key))
 
 
+def test_every_page_says_where_its_claim_holds_and_how_the_verdict_follows():
+    for key in lab.claims():
+        (rule,) = (part for part in lab.about(key).split("\n\n") if part.startswith("Holds where"))
+        words = " ".join(rule.split())
+        assert "All parts: holds here; none: does not hold; some: depends" in words
+        assert "efuted" not in lab.about(key)
+
+
 def test_keys_are_taken_in_any_case_and_order_and_once():
     assert lab.asked(["cl12", "CL2", "Cl2"]) == ("CL2", "CL12")
     assert lab.asked([]) == tuple(lab.claims())
@@ -63,6 +71,28 @@ def test_a_claim_that_fails_is_told_and_the_others_go_on(two_claims, tmp_path):
     assert any("CL1: could not be measured here: RuntimeError: no such kernel" in line for line in said)
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["CL2.json"]
     assert Finding.model_validate_json((tmp_path / "new" / "CL2.json").read_bytes()) == found[0]
+
+
+def test_where_no_claim_can_be_measured_the_user_gets_the_first_reason(two_claims, tmp_path):
+    with pytest.raises(InputError, match=r"none of the claims .*CL1.*RuntimeError: no such kernel") as caught:
+        lab.run_lab(["CL1"], QUICK, print, tmp_path)
+    assert "--device" in caught.value.hint and not list(tmp_path.iterdir())
+
+
+def test_findings_of_several_runs_under_equal_conditions_are_gathered(two_claims, tmp_path):
+    two_claims["CL1"] = lambda at: finding("CL1")
+    (second,) = lab.run_lab(["CL2"], QUICK, print, tmp_path)
+    (first,) = lab.run_lab(["CL1"], QUICK, print, tmp_path)
+    assert first.under == second.under == QUICK
+    assert lab.gathered(tmp_path, QUICK) == (first, second) and lab.unlike(tmp_path, QUICK) == ()
+
+
+def test_findings_of_other_or_unknown_conditions_are_left_out_by_name(two_claims, tmp_path):
+    lab.run_lab(["CL2"], Conditions(quick=True, seed=1), print, tmp_path)
+    for text in ("not a finding", finding("CL1").model_dump_json(), finding("CL2", under=QUICK).model_dump_json()):
+        (tmp_path / "CL1.json").write_text(text)
+        assert lab.gathered(tmp_path, QUICK) == () and lab.unlike(tmp_path, QUICK) == ("CL1", "CL2")
+    assert lab.gathered(tmp_path / "none", QUICK) == ()
 
 
 def test_threads_and_seed_are_those_of_the_conditions_and_are_put_back(two_claims, tmp_path):

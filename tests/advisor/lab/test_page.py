@@ -63,6 +63,17 @@ def test_claims_without_a_finding_are_named():
     assert "No claim was measured" in shown()
 
 
+def test_findings_of_other_conditions_beside_the_page_are_named_and_not_shown(tmp_path):
+    (tmp_path / "CL2.json").write_text(finding("CL2", under=Conditions(seed=7)).model_dump_json())
+    (tmp_path / "CL3.json").write_text(finding("CL3", under=Conditions()).model_dump_json())
+    shared = lab.gathered(tmp_path, Conditions())
+    write_page(tmp_path / "index.html", shared, DEVICE, Conditions(), "today")
+    html = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "CL3 result." in html and "CL2 result." not in html
+    assert "is of other conditions or cannot be read: CL2." in html
+    assert "Without a finding here: CL1, CL4," in html
+
+
 def test_what_a_finding_holds_is_escaped():
     nasty = finding(
         "CL1",

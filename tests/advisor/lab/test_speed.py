@@ -8,6 +8,7 @@ from advisor.lab.claim import Conditions
 from advisor.lab.judging import judge
 from advisor.lab.passes import LAYERS, RECURRENT, Bench, config, listed, parameters, same_work
 from advisor.lab.timing import Work, least_ms, threads
+from profiles import clock
 
 CPU = torch.device("cpu")
 BENCH = Bench(CPU, width=8, rounds=1)
@@ -103,7 +104,7 @@ def test_the_least_of_the_rounds_counts_and_preparing_does_not(monkeypatch):
         assert given == "prepared"
         now[0] += next(lasts)
 
-    monkeypatch.setattr(timing.time, "process_time", lambda: now[0])
+    monkeypatch.setattr(clock.time, "process_time", lambda: now[0])
     assert least_ms([Work(run, prepare)], CPU, rounds=3) == [pytest.approx(200)]
 
 
@@ -117,7 +118,7 @@ def test_works_take_turns_and_a_short_one_has_several_calls_a_turn(monkeypatch):
 
         return Work(run)
 
-    monkeypatch.setattr(timing.time, "process_time", lambda: now[0])
+    monkeypatch.setattr(clock.time, "process_time", lambda: now[0])
     assert least_ms([work("a", 1.0), work("b", timing.TURN_MS / 2e3)], CPU, rounds=2)[0] == pytest.approx(1000)
     assert "".join(order) == "ab" + "abb" * 2
 
@@ -169,19 +170,6 @@ def test_the_lstm_called_step_by_step_is_the_same_lstm():
 def test_operations_of_a_step_are_counted_as_1_to_3_to_4():
     counted = [recurrent.operations(config(name).build(16)) for name in RECURRENT]
     assert counted == [4 * 16**2 * gates for gates in (1, 3, 4)]
-
-
-def test_delayed_recall_asks_for_its_first_token():
-    tokens, symbol = recurrent.delayed_recall(5, 9, torch.Generator().manual_seed(0))
-    assert tokens.shape == (5, 9) and torch.equal(tokens[:, 0], symbol)
-    assert (tokens[:, 1:-1] >= recurrent.SYMBOLS).all() and (tokens[:, -1] == 2 * recurrent.SYMBOLS).all()
-
-
-def test_learning_is_the_same_for_the_same_seed():
-    def run(seed: int) -> list[float]:
-        return recurrent.recalled("GRU", 8, 4, 6, (3, 6), CPU, seed, 0.01)
-
-    assert run(0) == run(0) != run(1)
 
 
 def test_quick_conditions_make_fewer_rounds():

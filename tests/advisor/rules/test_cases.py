@@ -13,7 +13,11 @@ from advisor.rules import TIERS, advise, page, rules, scenarios
 from advisor.rules.resource import attention_length_cap
 from advisor.rules.table import operators
 from hybrids import FAMILIES, mixers
+from profiles.crossover import Crossovers
 
+RECURRENCE_IS_CHEAPER = Crossovers(
+    short_below=2900, long_from=None, recurrent_from=64, longest=4096, device="Bench 3000", says=""
+)
 SPEECH = {"task": "transcribe", "modality": "audio"}
 FORECAST = {"task": "forecast", "samples": 1}
 CASES = {  # key: facts that make it speak, facts that make it silent
@@ -92,7 +96,14 @@ CASES = {  # key: facts that make it speak, facts that make it silent
             {"streaming": True},
             {"pretrained": True},
         ],
-        [{}, {"length_p50": 100, "streaming": True}, {"pretrained": True, "failed_families": {"transformer": ""}}],
+        [
+            {},
+            {"length_p50": 100, "streaming": True},
+            {"length_p50": 100, "pretrained": True},
+            {"pretrained": True, "failed_families": {"transformer": ""}},
+            {"streaming": True, "missing_operators": ("Softmax",)},
+            {"streaming": True, "crossovers": RECURRENCE_IS_CHEAPER},
+        ],
     ),
     "PRA3": ([{"length_p50": 600}, {"length_p50": 10, "pretrained": True}], [{"length_p50": 10}, {"length_p50": 5000}]),
     "PRA4": (
@@ -147,9 +158,64 @@ def test_a_rule_speaks_in_its_case_with_the_words_of_the_table(situation, key, f
     answer, row = rules()[key](situation(**facts)), scenarios()[key]
     assert answer is not None and 0 < answer.strength <= 1
     assert re.fullmatch(r"[A-Z0-9a-z].*\.", answer.because)
-    assert (answer.key, answer.document, answer.tier, answer.procedure) == (key, row.document, row.tier, row.procedure)
-    spoken = {row.says: row.families} | {case.says: case.families for case in row.cases.values()}
-    assert answer.says in spoken and (key == "HW1" or answer.raises == spoken[answer.says])
+    assert (answer.key, answer.document, answer.procedure) == (key, row.document, row.procedure)
+    spoken = {row.says: (row.families, row.tier)}
+    spoken |= {case.says: (case.families, case.tier or row.tier) for case in row.cases.values()}
+    families, tier = spoken[answer.says]
+    assert answer.tier == tier and (key == "HW1" or answer.raises == families)
+
+
+@pytest.mark.parametrize(
+    ("key", "changes", "tier"),
+    [
+        ("BI1", {"max_latency_ms": 5}, "budget"),
+        ("BI1", {"edge": True}, "budget"),
+        ("BI1", {"realtime": True}, "budget"),
+        ("BI1", FORECAST | {"max_latency_ms": 5}, "budget"),
+        ("BI1", FORECAST, "length"),
+        ("BI1", {}, "length"),
+        ("PRA4", {"edge": True}, "budget"),
+        ("PRA4", {"cloud": True}, "scenario"),
+        ("PRA4", {"cloud": True, "pretrained": True}, "scenario"),
+    ],
+)
+def test_a_case_that_rests_on_a_limit_has_the_tier_of_the_budget(situation, key, changes, tier):
+    assert rules()[key](situation(**changes)).tier == tier
+
+
+def test_speech_in_real_time_has_weighed_the_two_directions_but_not_the_small_device(situation):
+    speech = situation(**SPEECH, realtime=True, length_p50=300)
+    assert rules()["BI1"](speech) is None and rules()["SC1"](speech).raises["bilstm"] == 1
+    assert rules()["BI1"](situation(**SPEECH, max_latency_ms=50, edge=True)).because == (
+        "The device is a phone or embedded."
+    )
+
+
+@pytest.mark.parametrize("task", ["classify", "regress", "tag", "transcribe", "translate"])
+def test_both_directions_are_weakly_advised_for_every_task_but_a_forecast(situation, task):
+    assert rules()["BI1"](situation(task=task)).raises["bilstm"] > 0
+    assert "any task but a forecast" in " ".join(page("BI1").split())
+
+
+@pytest.mark.parametrize(
+    ("key", "changes", "words"),
+    [
+        ("SML1", {"samples": 1}, "There is 1 labelled series, below"),
+        ("SML1", {"samples": 2}, "There are 2 labelled series, below"),
+        ("SML1", FORECAST | {"length_p50": 1}, "There is 1 observed step, below"),
+        ("PRE2", {"samples": 1, "pretrained": True}, "1 series is few"),
+        ("SC3", {"task": "forecast", "horizon": 1}, "1 step is forecast"),
+        ("LEN1", {"length_p50": 1}, "reads 1 step,"),
+        ("LEN1", {"reach": 1}, "only the last one matters."),
+        ("LEN1", {"reach": 1, "reach_kind": "from the start"}, "the first one is enough."),
+    ],
+)
+def test_one_of_a_kind_is_told_in_the_singular(situation, key, changes, words):
+    assert words in rules()[key](situation(**changes)).because
+
+
+def test_measuring_first_promises_no_more_than_the_time_allows():
+    assert "that the time allows" in scenarios()["PRA1"].says
 
 
 @pytest.mark.parametrize(("key", "facts"), SILENT)

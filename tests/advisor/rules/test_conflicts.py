@@ -27,7 +27,12 @@ PAIRS = {  # tiers, the higher first: facts that make rules of the two contradic
     ("budget", "data"): ({"streaming": True, "samples": 67}, "bilstm", "STR1", "SML1"),
     ("budget", "length"): ({"max_memory_mib": 64, "edge": False, "length_p50": 4000}, "transformer", "MEM1", "LEN2"),
     ("scenario", "data"): ({"task": "translate", "length_p50": 2000, "samples": 9}, "transformer", "SC2", "SML1"),
-    ("scenario", "length"): ({"task": "forecast", "horizon": 12, "length_p50": 2000}, "gru", "SC3", "LEN2"),
+    ("scenario", "length"): (
+        {"task": "forecast", "horizon": 12, "length_p50": 2000, "context": 2000},
+        "gru",
+        "SC3",
+        "LEN2",
+    ),
     ("data", "length"): ({"samples": 67, "length_p50": 2000}, "transformer", "SML1", "LEN2"),
 }
 

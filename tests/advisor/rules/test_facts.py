@@ -7,6 +7,8 @@ import pytest
 
 from advisor.errors import InputError
 from advisor.rules import Facts, advise, explain_advice, facts_from
+from advisor.search.problem import Plan
+from advisor.search.space import look_back_of
 from profiles.budget import Budget
 from profiles.crossover import Crossovers
 from profiles.data import DataProfile
@@ -54,9 +56,42 @@ def test_facts_are_taken_from_the_profiles():
     assert facts.edge and facts.realtime and not facts.streaming
 
 
-@pytest.mark.parametrize(("horizon", "expected"), [(48, 144), (6, 48), (17_000, 420)])
+@pytest.mark.parametrize(
+    ("horizon", "expected"), [(48, 192), (6, 96), (24, 96), (100, 336), (17_000, 420), (17_419, 4)]
+)
 def test_a_forecaster_reads_a_window_and_not_the_whole_series(horizon, expected):
     assert facts_from(profile(), horizon=horizon).length == expected
+
+
+@pytest.mark.parametrize(("horizon", "season", "length"), [(48, 24, 17_420), (1, 1, 3), (200, 700, 5000), (9, 7, 20)])
+def test_the_rules_and_the_search_read_the_same_window(horizon, season, length):
+    plan = Plan(
+        task="forecast",
+        channels=1,
+        horizon=horizon,
+        season=season,
+        folds=3,
+        length=max(2, length - horizon),
+        test_words="",
+    )
+    facts = Facts(task="forecast", samples=1, length_p50=length, horizon=horizon, season=season)
+    data = profile(length_p50=length, season=season)
+    assert facts.context == facts_from(data, horizon=horizon).context == look_back_of(plan)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"task": "classify", "horizon": 24}, {"task": "forecast"}, {"task": "forecast", "context": None}]
+)
+def test_without_a_horizon_or_a_forecast_the_whole_series_is_read(changes):
+    facts = Facts(**({"samples": 7, "length_p50": 17_420} | changes))
+    assert facts.context is None and facts.length == 17_420
+
+
+@pytest.mark.parametrize(
+    ("reach", "high", "needed"), [(3, 14, 14), (3, 7, 7), (3, 6, 3), (0, 1, 1), (0, 0, 0), (20, 31, 20), (3, None, 700)]
+)
+def test_a_wide_interval_of_the_reach_counts_by_its_upper_end(reach, high, needed):
+    assert Facts(task="classify", samples=9, length_p50=700, reach=reach, reach_high=high).needed == needed
 
 
 def test_the_given_context_is_what_a_forecaster_reads():

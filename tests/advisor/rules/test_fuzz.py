@@ -48,6 +48,7 @@ OPTIONAL = {
         longest=st.integers(1, 10**5),
         device=st.text(max_size=9),
         says=st.just(""),
+        recurrent_from=st.none() | st.integers(-5, 10**5),
     ),
     "missing_operators": st.lists(st.sampled_from(NAMED) | st.text(max_size=9), max_size=4).map(tuple),
     "failed_families": st.dictionaries(

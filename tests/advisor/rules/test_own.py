@@ -88,9 +88,16 @@ def test_it_has_a_page(written):
 
 
 def test_every_single_fact_can_be_bounded():
-    assert set(Facts.model_fields) - set(known_facts()) == {
-        "crossovers", "failed_families", "missing_operators", "scenario",
-    }  # fmt: skip
+    assert set(Facts.model_fields) - set(known_facts()) == {"crossovers", "failed_families", "missing_operators"}
+
+
+@pytest.mark.parametrize("asked", ['"SC3"', '"short_forecast"', '["sc3", "SC4"]'])
+@pytest.mark.parametrize(("named", "speaks"), [("SC3", True), ("short_forecast", True), ("SC1", False), (None, False)])
+def test_a_named_application_is_a_condition_by_key_or_word(written, asked, named, speaks):
+    (rule,) = own_rules(written(f"{RULE}when = {{ scenario = {asked} }}"))
+    answer = rule.answer(Facts(**FITS, scenario=named))
+    assert (answer is not None) is speaks
+    assert answer is None or answer.because == "Your rule: scenario is SC3."
 
 
 @pytest.mark.parametrize(
@@ -111,6 +118,12 @@ def test_every_single_fact_can_be_bounded():
         (RULE.replace("{ gru = 1.0 }", "3"), "rule 'A': families", "["),
         ("[A]\nfamilies = { gru = 1.0 }", "rule 'A': says: field required.", "["),
         (RULE + "strength = 2", "rule 'A': strength", "["),
+        (RULE + "strength = true", "rule 'A': strength: input should be a valid number, got True", "["),
+        (RULE.replace("1.0", "true"), "rule 'A': families.gru: input should be a valid number, got True", "["),
+        (RULE.replace("[A]", '[""]'), "rule '': the key is empty", "write [KEY]"),
+        (RULE.replace("[A]", '[" "]'), "rule ' ': the key is empty", "write [KEY]"),
+        (RULE + 'when = { scenario = "SC9" }', "rule 'A': no scenario is named 'SC9'", "SC5"),
+        (RULE + "when = { scenario = 3 }", "rule 'A': scenario is 3, not one of SC1, SC2", "one of"),
         (RULE + 'tier = "bugdet"', "rule 'A': no tier is named 'bugdet'", "budget"),
         (RULE + 'tier = "practice"', "rule 'A': no tier is named 'practice'", "Choose from"),
         (RULE + "when = 3", "rule 'A': when is 3", "when ="),

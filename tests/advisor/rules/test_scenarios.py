@@ -33,9 +33,17 @@ def test_the_application_is_recognised_and_its_family_comes_first(situation, key
 @pytest.mark.parametrize("facts", [changes for changes, _ in ROWS.values()], ids=list(ROWS))
 def test_a_named_application_silences_the_recognised_one(situation, key, facts):
     named = situation(**facts, scenario=key)
-    assert spoken(named) == {key}
+    assert spoken(named) - {"SC5"} == {key} - {"SC5"} and key in spoken(named)
     answer = rules()[key](named)
     assert answer.strength == 1 and answer.because.startswith(f"You said so: scenario {key}.")
+
+
+@pytest.mark.parametrize("key", ["SC1", "SC2", "SC3", "SC4"])
+def test_few_resources_are_heard_whatever_application_is_named(situation, key):
+    tight = situation(scenario=key, max_memory_mib=32)
+    answer = rules()["SC5"](tight)
+    assert answer.because == "Its memory 32 MiB, at most 256." and answer.tier == "budget"
+    assert spoken(tight) == {key, "SC5"} and spoken(situation(scenario=key)) == {key}
 
 
 def test_a_named_application_counts_in_full_where_the_facts_would_count_half(situation):

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from advisor import api
+from advisor.carry_out import refuse_if_nothing_fits
 from advisor.errors import NoCandidateError
 from advisor.records import Trial
 from advisor.runs import Run
@@ -90,7 +90,7 @@ def test_where_nothing_can_keep_the_budget_the_nearest_miss_is_named_before_anyt
     asked = search(families=families, budget=budget)
     assert not asked.gate()
     with pytest.raises(NoCandidateError, match=r"max_model_mib: .* measured") as refused:
-        api._refuse_if_nothing_fits(asked, budget)
+        refuse_if_nothing_fits(asked, budget)
     assert refused.value.hint.startswith("relax max-model-mib above that")
 
 
