@@ -78,8 +78,6 @@ class Search:
         self.share_s: float | None = None
         self._jobs: dict[Future[Result], tuple[int, str]] = {}
 
-    # -- before any training -------------------------------------------------------------------------------------
-
     def gate(self) -> dict[str, Gated]:
         """Return the start of every family that can keep the budget; the others are recorded with their numbers."""
         admitted: dict[str, Gated] = {}
@@ -136,8 +134,6 @@ class Search:
         if self.most_trials is not None:
             return f"the {self.most_trials} trials were used up"
         return "no time was left to train it; the advised families of each kind start first"
-
-    # -- phases --------------------------------------------------------------------------------------------------
 
     def explore(self, admitted: dict[str, Gated]) -> None:
         """Run the baselines, give every admitted family its start, refine the best."""
@@ -242,8 +238,6 @@ class Search:
             return self.ledger.trained() < self.most_trials
         return self.share_s is not None and self.clock.until("refine") >= max(LEAST_SHARE_S, 0.6 * self.share_s)
 
-    # -- finals --------------------------------------------------------------------------------------------------
-
     def final(self) -> None:
         """Train the best candidate of the best families afresh and score it on every fold."""
         rank = sorted(self.best, key=lambda f: self._order(self.best[f][0]))
@@ -328,8 +322,6 @@ class Search:
     def close(self) -> None:
         """Stop the workers."""
         self.pool.close()
-
-    # -- helpers -------------------------------------------------------------------------------------------------
 
     def _order(self, quality: float) -> float:
         return -quality if self.metric.higher_is_better else quality
