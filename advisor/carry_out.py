@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from advisor import calibrations, knowledge
 from advisor.audit import audit
 from advisor.conclude import conclude
-from advisor.data import Dataset
+from advisor.data import HELD_SHARE, Dataset
 from advisor.data.profile import profile_of
 from advisor.errors import InputError, NoCandidateError
 from advisor.records import Recommendation, Request
@@ -16,7 +16,7 @@ from advisor.runs import Run
 from advisor.search.clock import Clock
 from advisor.search.driver import Search
 from advisor.search.gate import trivial
-from advisor.search.prepare import HELD_SHARE, prepare
+from advisor.search.prepare import prepare
 from advisor.search.problem import Plan
 from hybrids.families import FAMILIES
 from profiles.budget import Budget

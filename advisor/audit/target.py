@@ -4,12 +4,12 @@ import numpy as np
 
 from advisor.audit.finding import Finding, share, some
 from advisor.data.dataset import Dataset
+from advisor.data.splits import HELD_SHARE
 from advisor.metrics import wilson_interval
 
 FEWEST_LABELLED = 8
 FEW_TEST_ROWS = 30
 """Below this many rows to judge on, the 95 % interval of an accuracy can be more than a third wide (Wilson: 0.34)."""
-HELD_SHARE = 0.2
 FEW_IN_CLASS = 5
 """Rows a class needs so that each of five folds has one."""
 RARE = 0.05
@@ -130,7 +130,7 @@ def amounts(dataset: Dataset, test: Dataset | None, horizon: int | None) -> list
     if dataset.task != "forecast":
         judged = len(test) if test else round(HELD_SHARE * n)
         if n < FEWEST_LABELLED or judged < FEW_TEST_ROWS:
-            findings.append(_few_rows(dataset, judged))
+            findings.append(_few_rows(dataset, judged, exact=test is not None))
     elif horizon is not None:
         lengths = np.array([len(one) for one in dataset.series])
         need = 2 * horizon
@@ -165,7 +165,7 @@ def amounts(dataset: Dataset, test: Dataset | None, horizon: int | None) -> list
     return findings
 
 
-def _few_rows(dataset: Dataset, judged: int) -> Finding:
+def _few_rows(dataset: Dataset, judged: int, exact: bool) -> Finding:
     n = len(dataset)
     if n < FEWEST_LABELLED:
         return Finding(
@@ -177,13 +177,15 @@ def _few_rows(dataset: Dataset, judged: int) -> Finding:
             do="Give more labelled series.",
         )
     low, high = wilson_interval(0.5, judged)
-    width = f": the 95 % interval of an accuracy is up to {100 * (high - low):.0f} points wide"
+    said = f"{'' if exact else 'About '}{judged} labelled series judge the final model"
+    if dataset.task == "classify":
+        said += f": the 95 % interval of an accuracy is up to {100 * (high - low):.0f} points wide"
     return Finding(
         code="few_rows",
         severity="note",
         counted=judged,
         of=FEW_TEST_ROWS,
-        says=f"{judged} labelled series judge the final model{width if dataset.task == 'classify' else ''}.",
+        says=f"{said}.",
         do="Read the interval, not only the score; give a larger test file or more rows.",
     )
 

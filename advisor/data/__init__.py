@@ -6,6 +6,6 @@ time, nearest at the edges; infinities count as missing. The rules of each step 
 
 from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.reading import read
-from advisor.data.splits import Cut, folds_by_id, forecast_cut, split_by_id
+from advisor.data.splits import HELD_SHARE, Cut, folds_by_id, forecast_cut, split_by_id
 
-__all__ = ["Cut", "Dataset", "ReadOptions", "folds_by_id", "forecast_cut", "read", "split_by_id"]
+__all__ = ["HELD_SHARE", "Cut", "Dataset", "ReadOptions", "folds_by_id", "forecast_cut", "read", "split_by_id"]

@@ -8,6 +8,9 @@ import numpy as np
 from advisor.data.dataset import Dataset
 from advisor.errors import InputError
 
+HELD_SHARE = 0.2
+"""Part of the data that is held out to test on, where the user gives no test file."""
+
 
 class Cut(NamedTuple):
     """A forecasting set cut in time.

@@ -4,13 +4,12 @@ import numpy as np
 
 from advisor import metrics
 from advisor.audit import together
-from advisor.data import Dataset, folds_by_id, split_by_id
+from advisor.data import HELD_SHARE, Dataset, folds_by_id, split_by_id
 from advisor.errors import InputError
 from advisor.search.problem import MOST_TEST_WINDOWS, Plan, Problem, Rows, joined, windows
 from advisor.search.space import look_back_of
 
 MOST_FOLDS, MOST_CUTS = 5, 24
-HELD_SHARE = 0.2
 UNITS_A_FOLD = 60
 """Forecast origins that a fold should judge on, over all series, where the data have them."""
 
