@@ -12,7 +12,7 @@ from advisor.records import Request
 from advisor.rules import Advice, Facts, OwnRule, advise, facts_from
 from advisor.runs import Run
 from advisor.search.problem import Problem
-from advisor.search.space import look_back_of
+from advisor.search.recipes.forecast import look_back_of
 from hybrids.families import FAMILIES
 from profiles.budget import Budget
 from profiles.calibration import Calibration

@@ -20,11 +20,13 @@ from advisor.search.clock import Clock
 from advisor.search.executors import NO_TIME, LocalPool
 from advisor.search.gate import Gated, admit, admit_or_shrink, cost_of
 from advisor.search.jobs import BaselineJob, NetworkJob, Result
+from advisor.search.knobs import Knobs
 from advisor.search.ledger import Ledger
 from advisor.search.order import in_turns
 from advisor.search.outcome import Contender, Outcome, load_baseline
 from advisor.search.problem import Problem
-from advisor.search.space import Knobs, look_back_of, training
+from advisor.search.recipes import training
+from advisor.search.recipes.forecast import look_back_of
 from advisor.search.studies import Studies
 from hybrids.families import FAMILIES
 from profiles.budget import Budget
@@ -340,7 +342,7 @@ class Search:
         steps = MOST_STEPS if self.most_trials is None else STEPS_BY_TRIALS
         return NetworkJob(
             model=gated.config,
-            train=training(gated.knobs, self.plan, units, seconds, steps),
+            train=training(gated.family, gated.knobs, self.plan, units, seconds, steps),
             seed=seed,
             fold=fold,
             save=save,

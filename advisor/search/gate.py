@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from advisor.search.knobs import Knobs, smaller, start
 from advisor.search.problem import Plan
-from advisor.search.space import Knobs, build, smaller, start
+from advisor.search.recipes import build
 from hybrids import ModelConfig, SequenceModel
 from profiles.budget import Budget, Miss
 from profiles.cost import Cost, measure

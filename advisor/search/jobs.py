@@ -13,7 +13,10 @@ from torch import nn
 from advisor import baselines, metrics
 from advisor.records import CurvePoint
 from advisor.search.problem import Plan, Problem, Rows
-from advisor.train import TrainConfig, answering, row_batches, train, window_batches
+from advisor.training.config import TrainConfig
+from advisor.training.loop import answering, train
+from advisor.training.rows import row_batches
+from advisor.training.windows import window_batches
 from hybrids import ModelConfig, SequenceModel
 from hybrids.heads.pooled import RegressHead
 

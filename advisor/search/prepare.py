@@ -7,7 +7,7 @@ from advisor.audit import together
 from advisor.data import HELD_SHARE, Dataset, folds_by_id, split_by_id
 from advisor.errors import InputError
 from advisor.search.problem import MOST_TEST_WINDOWS, Plan, Problem, Rows, joined, windows
-from advisor.search.space import look_back_of
+from advisor.search.recipes.forecast import look_back_of
 
 MOST_FOLDS, MOST_CUTS = 5, 24
 UNITS_A_FOLD = 60

@@ -8,8 +8,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from advisor.search.knobs import Knobs
 from advisor.search.problem import Plan
-from advisor.search.space import Knobs, searched, suggest
+from advisor.search.space import searched, suggest
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

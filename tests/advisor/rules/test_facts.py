@@ -8,7 +8,7 @@ import pytest
 from advisor.errors import InputError
 from advisor.rules import Facts, advise, explain_advice, facts_from
 from advisor.search.problem import Plan
-from advisor.search.space import look_back_of
+from advisor.search.recipes.forecast import look_back_of
 from profiles.budget import Budget
 from profiles.crossover import Crossovers
 from profiles.data import DataProfile

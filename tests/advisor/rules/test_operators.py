@@ -18,8 +18,9 @@ from advisor.export import compat
 from advisor.export.onnx import OPSET
 from advisor.export.parity import example_length
 from advisor.rules.table import operators
+from advisor.search.knobs import Knobs
 from advisor.search.problem import Plan
-from advisor.search.space import Knobs, build
+from advisor.search.recipes import build
 from hybrids.encoder_decoder import family as encoder_decoder
 from hybrids.families import FAMILIES
 from hybrids.frontends.tokens import TokensConfig

@@ -12,8 +12,8 @@ from advisor.runs import Run
 from advisor.search import driver
 from advisor.search.clock import Clock
 from advisor.search.driver import Search
+from advisor.search.knobs import smaller, start
 from advisor.search.problem import Plan, Problem, Rows
-from advisor.search.space import smaller, start
 from hybrids.families import FAMILIES
 from profiles.budget import Budget
 

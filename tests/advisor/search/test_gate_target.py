@@ -3,8 +3,8 @@
 import pytest
 
 from advisor.search.gate import admit, admit_or_shrink, cost_of, trivial
+from advisor.search.knobs import start
 from advisor.search.problem import Plan
-from advisor.search.space import start
 from profiles.budget import Budget
 from profiles.calibration import Calibration, Shape, calibrate
 from profiles.curves import curve

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from advisor.search.gate import admit_or_shrink
+from advisor.search.knobs import Knobs, smaller, start
 from advisor.search.problem import Plan
-from advisor.search.space import Knobs, build, searched, smaller, start, suggest
+from advisor.search.recipes import build
+from advisor.search.space import searched, suggest
 from hybrids.families import FAMILIES
 from profiles.budget import Budget
 

@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from advisor.search.problem import Rows
-from advisor.train import TrainConfig, row_batches, train, window_batches
+from advisor.training.config import TrainConfig
+from advisor.training.loop import train
+from advisor.training.rows import row_batches
+from advisor.training.windows import window_batches
 from hybrids.families import layers
 from hybrids.frontends.series import SeriesConfig
 from hybrids.heads.pooled import ClassifyConfig
@@ -48,8 +51,8 @@ def test_it_learns_two_frequencies_apart():
 def test_routed_experts_are_trained_with_the_price_of_uneven_routing(family, differs, monkeypatch):
     priced, free = tiny_model(family), tiny_model(family)
     run(priced, TrainConfig(max_steps=3))
-    monkeypatch.setattr("advisor.train.BALANCE", 0.0)
-    monkeypatch.setattr("advisor.train.ROUTER_Z", 0.0)
+    monkeypatch.setattr("advisor.training.loop.BALANCE", 0.0)
+    monkeypatch.setattr("advisor.training.loop.ROUTER_Z", 0.0)
     run(free, TrainConfig(max_steps=3))
     pairs = zip(priced.parameters(), free.parameters(), strict=True)
     assert differs == (not all(torch.equal(a, b) for a, b in pairs))

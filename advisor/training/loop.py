@@ -9,46 +9,21 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from advisor.records import CurvePoint
-from advisor.search.problem import Rows
+from advisor.training.config import Batches, TrainConfig
+from advisor.training.losses import loss_of
 from hybrids.decay import split_by_decay
-from hybrids.heads.forecast import pinball, scale_of
 from hybrids.moe import Router, balance_loss, z_loss
 from profiles.task import Task
 
 BALANCE, ROUTER_Z = 1e-2, 1e-3
 """Weights of the router losses (Fedus et al. 2021, arXiv:2101.03961; Zoph et al. 2022, arXiv:2202.08906)."""
-Batch = tuple[Tensor, Tensor, Tensor]
-Batches = Callable[[torch.Generator], Batch]
-
-
-class TrainConfig(BaseModel):
-    """Settings of one training."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    batch: Annotated[int, Field(ge=1)] = 64
-    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Share of the training in which the learning rate rises."""
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    augment: bool = True
-    """classify, regress: scale and jitter the inputs a little."""
-    max_steps: Annotated[int, Field(ge=1)] = 300
-    seconds: float | None = None
-    looks: Annotated[int, Field(ge=1)] = 12
-    """How often the validation part is scored."""
-    patience: Annotated[int, Field(ge=1)] = 6
-    """Looks without a better score after which training ends."""
 
 
 @dataclass(frozen=True)
@@ -60,63 +35,6 @@ class Trained:
     seconds: float
     best: float | None
     failed: str = ""
-
-
-def row_batches(rows: Rows, config: TrainConfig, device: str) -> Batches:
-    """Return a source of random batches of whole series; the data stays on the device."""
-    x, lengths = torch.from_numpy(rows.x).to(device), torch.from_numpy(rows.lengths).to(device)
-    y = torch.from_numpy(rows.y).to(device)
-    deviation = x.std(dim=(0, 1), keepdim=True)
-    order = torch.empty(0, dtype=torch.int64)
-
-    def draw(generator: torch.Generator) -> Batch:
-        nonlocal order
-        if len(order) < min(config.batch, len(x)):
-            order = torch.cat([order, torch.randperm(len(x), generator=generator)])
-        at, order = order[: config.batch].to(device), order[config.batch :]
-        sizes = lengths[at]
-        part = x[at, : int(sizes.max())]
-        if config.augment:
-            factor = 1 + 0.1 * torch.randn(len(at), 1, part.shape[2], generator=generator).to(device)
-            part = part * factor + 0.03 * deviation * torch.randn(part.shape, generator=generator).to(device)
-        return part, sizes, y[at]
-
-    return draw
-
-
-def window_batches(
-    series: tuple[np.ndarray, ...], look_back: int, horizon: int, config: TrainConfig, device: str
-) -> Batches:
-    """Return a source of random windows over all series; short series repeat their first value in front."""
-    need = look_back + horizon
-    padded = [np.concatenate([np.full(max(0, need - len(s)), s[0], np.float32), s]) for s in series]
-    sizes = np.array([len(s) for s in padded])
-    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    starts = np.concatenate([o + np.arange(n - need + 1) for o, n in zip(offsets, sizes, strict=True)])
-    flat, begin = torch.from_numpy(np.concatenate(padded)).to(device), torch.from_numpy(starts).to(device)
-    within = torch.arange(need, device=device)
-
-    def draw(generator: torch.Generator) -> Batch:
-        at = begin[torch.randint(len(begin), (config.batch,), generator=generator).to(device)]
-        values = flat[at[:, None] + within]
-        lengths = torch.full((len(at),), look_back, device=device)
-        return values[:, :look_back, None], lengths, values[:, look_back:]
-
-    return draw
-
-
-def loss_of(task: Task, model: nn.Module, batch: Batch, config: TrainConfig) -> Tensor:
-    """Return the training loss: cross-entropy, squared error in target deviations, or scaled pinball."""
-    x, lengths, y = batch
-    answer = model(x, lengths).float()
-    if task == "classify":
-        return F.cross_entropy(answer, y, label_smoothing=config.label_smoothing)
-    if task == "regress":
-        head = model.head
-        assert isinstance(head, nn.Module)
-        return F.huber_loss((answer - y) / head.scale, torch.zeros_like(answer))
-    mean, scale = scale_of(x)
-    return pinball((answer - mean) / scale, (y - mean[..., 0]) / scale[..., 0])
 
 
 def train(
