@@ -1,0 +1,1 @@
+"""Quality of what is found in the same time, beside other tools: one file, one clock, one scorer."""
