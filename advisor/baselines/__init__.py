@@ -9,9 +9,13 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from advisor.baselines.base import QUANTILES, Baseline, BaselineConfig, Training
 from advisor.baselines.boosting import GradientBoosting
-from advisor.baselines.linear import Linear, LinearLags
-from advisor.baselines.random_convolutions import RandomConvolutions
-from advisor.baselines.simple import LastValue, Majority, Mean, SeasonalNaive
+from advisor.baselines.hydra import Hydra
+from advisor.baselines.lag_boosting import LagBoosting
+from advisor.baselines.lags import LinearLags
+from advisor.baselines.linear import Linear
+from advisor.baselines.random_convolutions import PooledConvolutions, RandomConvolutions
+from advisor.baselines.simple import Drift, LastValue, Majority, Mean, SeasonalNaive
+from advisor.baselines.smoothing import Smoothing, Theta
 from advisor.errors import InputError
 from profiles.task import Task
 
@@ -22,10 +26,16 @@ _KINDS: dict[str, type[Baseline]] = {
     "mean": Mean,
     "last_value": LastValue,
     "seasonal_naive": SeasonalNaive,
+    "drift": Drift,
+    "theta": Theta,
     "linear": Linear,
     "linear_lags": LinearLags,
+    "exponential_smoothing": Smoothing,
+    "lag_boosting": LagBoosting,
     "gradient_boosting": GradientBoosting,
     "random_convolutions": RandomConvolutions,
+    "hydra": Hydra,
+    "pooled_convolutions": PooledConvolutions,
 }
 
 
@@ -62,7 +72,8 @@ def fit(
     Args:
         kind: One of `names(task)`.
         task: What is asked.
-        x: Raw values (N, L, C) float32, right-padded with anything; for forecasts windows (N, L, 1).
+        x: Raw values (N, L, C) float32, right-padded with anything; for forecasts windows with the target
+            in channel 0, then covariates and calendar.
         lengths: Valid steps of each row (N,), 1 to L.
         y: classify: class indices (N,). regress: numbers (N,). forecast: raw futures (N, horizon).
         classes: K of classify.

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from advisor.baselines.base import Baseline, BaselineConfig, Training, fill, resample, take
+from advisor.baselines.base import Baseline, BaselineConfig, Training, resample, take
+from advisor.baselines.trees import Forest
 from hybrids.mixer import valid_steps
 from hybrids.shapes import Lengths, Series
 from profiles.task import Task
@@ -24,34 +25,17 @@ class GradientBoosting(Baseline):
     """scikit-learn's boosted trees of depth 3 on `summary` features; all trees walk down together."""
 
     tasks: ClassVar[tuple[Task, ...]] = ("classify", "regress")
-    feature: Tensor
-    threshold: Tensor
-    left: Tensor
-    right: Tensor
-    value: Tensor
     start: Tensor
 
     def __init__(self, config: BaselineConfig) -> None:
         super().__init__(config)
         outputs = max(config.classes, 1)
-        shape = (config.sizes["stages"], outputs, NODES)
-        for name in ("feature", "left", "right"):
-            self.register_buffer(name, torch.zeros(shape, dtype=torch.int64))
-        for name in ("threshold", "value"):
-            self.register_buffer(name, torch.zeros(shape))
+        self.forest = Forest(config.sizes["stages"] * outputs, NODES, DEPTH)
         self.register_buffer("start", torch.zeros(outputs))
 
     def forward(self, x: Series, lengths: Lengths) -> Tensor:
         """Return logits (B, K) or numbers (B,)."""
-        features = summary(x, lengths)
-        stages, outputs, _ = self.feature.shape
-        root = torch.arange(stages * outputs, device=x.device)[None] * NODES
-        node = root + torch.zeros_like(lengths)[:, None]
-        for _ in range(DEPTH):
-            seen = features.gather(1, self.feature.flatten()[node])
-            goes_left = seen <= self.threshold.flatten()[node]
-            node = root + torch.where(goes_left, self.left.flatten()[node], self.right.flatten()[node])
-        leaves: Tensor = self.value.flatten()[node].reshape(-1, stages, outputs)
+        leaves = self.forest(summary(x, lengths)).reshape(-1, self.config.sizes["stages"], len(self.start))
         out: Tensor = self.start + leaves.sum(1)
         return out if self.config.task == "classify" else out[:, 0]
 
@@ -89,25 +73,19 @@ class GradientBoosting(Baseline):
         return model
 
     def read_trees(self, trees: np.ndarray, columns: np.ndarray, unit: float) -> None:
-        """Copy fitted scikit-learn trees (stages, len(columns)) into the buffers of those outputs.
-
-        A leaf leads to itself, so that walking on changes nothing. scikit-learn compares float32 features with float64
-        thresholds; rounding these down to float32 decides the same.
-        """
+        """Copy fitted scikit-learn trees (stages, len(columns)) into the forest, at those outputs."""
         for stage, row in enumerate(trees):
-            for column, tree in zip(columns, row, strict=True):
-                nodes, at = tree.tree_.node_count, (stage, column)
-                leaf, own = tree.tree_.children_left < 0, np.arange(tree.tree_.node_count)
-                rounded = tree.tree_.threshold.astype(np.float32)
-                rounded = np.where(rounded > tree.tree_.threshold, np.nextafter(rounded, np.float32(-np.inf)), rounded)
-                for buffer, values in (
-                    (self.feature, np.where(leaf, 0, tree.tree_.feature)),
-                    (self.left, np.where(leaf, own, tree.tree_.children_left)),
-                    (self.right, np.where(leaf, own, tree.tree_.children_right)),
-                    (self.threshold, rounded),
-                    (self.value, RATE * unit * tree.tree_.value[:, 0, 0]),
-                ):
-                    fill(buffer[at][:nodes], values)
+            for column, fitted in zip(columns, row, strict=True):
+                tree = fitted.tree_
+                self.forest.plant(
+                    stage * len(self.start) + int(column),
+                    tree.children_left < 0,
+                    tree.feature,
+                    tree.threshold,
+                    tree.children_left,
+                    tree.children_right,
+                    RATE * unit * tree.value[:, 0, 0],
+                )
 
 
 def summary(x: Series, lengths: Lengths) -> Tensor:
