@@ -15,6 +15,7 @@ from torch import nn
 
 from advisor.artifact import ModelCard, load_model
 from advisor.data import Dataset, ReadOptions, read
+from advisor.data.calendar import calendar_channels
 from advisor.errors import InputError, MissingExtraError
 from advisor.records import Request
 from advisor.runs import Run
@@ -63,14 +64,14 @@ def trained_like(card: ModelCard) -> Dataset:
     without labels is told from one with them.
     """
     fixed = card.train_length_min == card.train_length_max and card.task != "forecast"
-    row = np.full((card.train_length_max, len(card.channels)), np.nan, np.float32)
+    row = np.full((card.train_length_max, len(card.read)), np.nan, np.float32)
     stamps: tuple[pd.Index, ...] | None = None
     if card.freq is not None:
         stamps = (pd.DatetimeIndex([]),)
     elif card.step is not None:
         stamps = (pd.RangeIndex(0, card.step, card.step),)
     return Dataset(
-        "training", card.task, (), (row,) if fixed else (), card.channels, classes=card.classes,
+        "training", card.task, (), (row,) if fixed else (), card.read, classes=card.classes,
         stamps=stamps if card.task == "forecast" else None, freq=card.freq,
     )  # fmt: skip
 
@@ -91,14 +92,15 @@ def predict_dataset(model: nn.Module, card: ModelCard, dataset: Dataset, batch: 
         raise InputError(
             f"the file is for {dataset.task}, the model for {card.task}.", f"give --task {card.task} data."
         )
-    odd = next((s for s in dataset.series if s.ndim != 2 or s.shape[1] != len(card.channels)), None)
+    odd = next((s for s in dataset.series if s.ndim != 2 or s.shape[1] != len(card.read)), None)
     if odd is not None:
         raise InputError(
-            f"a series has shape {odd.shape}, the model reads {len(card.channels)} channels: "
-            f"{', '.join(card.channels[:8])}.",
+            f"a series has shape {odd.shape}, the model reads {len(card.read)} channels: {', '.join(card.read[:8])}.",
             "give the channels of the training file, in the same order.",
         )
-    answers = _answers(model, dataset, max(1, batch))
+    if card.calendar and not all(isinstance(index, pd.DatetimeIndex) for index in dataset.stamps or (None,)):
+        raise InputError("the file has step numbers, the model reads dates.", "give the time column of the training.")
+    answers = _answers(model, card, dataset, max(1, batch))
     notes = list(dataset.notes)
     lost = int((~np.isfinite(answers.reshape(len(answers), -1)).all(axis=1)).sum())
     if lost:
@@ -118,8 +120,9 @@ def predict_dataset(model: nn.Module, card: ModelCard, dataset: Dataset, batch: 
 
 
 @torch.no_grad()
-def _answers(model: nn.Module, dataset: Dataset, batch: int) -> np.ndarray:
+def _answers(model: nn.Module, card: ModelCard, dataset: Dataset, batch: int) -> np.ndarray:
     """Return the model's outputs, float64 (series, ...), from batches of series of similar length."""
+    own = len(card.read)
     lengths = np.array([len(s) for s in dataset.series])
     order = np.argsort(lengths, kind="stable")
     device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
@@ -130,9 +133,11 @@ def _answers(model: nn.Module, dataset: Dataset, batch: int) -> np.ndarray:
         while end < len(order) and end - begin < batch and (end + 1 - begin) * lengths[order[end]] <= MOST_VALUES:
             end += 1
         rows = order[begin:end]
-        x = np.zeros((len(rows), lengths[rows].max(), dataset.series[rows[0]].shape[1]), np.float32)
+        x = np.zeros((len(rows), lengths[rows].max(), len(card.channels)), np.float32)
         for i, row in enumerate(rows):
-            x[i, : lengths[row]] = dataset.series[row]
+            x[i, : lengths[row], :own] = dataset.series[row]
+            if card.calendar and dataset.stamps:
+                x[i, : lengths[row], own:] = calendar_channels(dataset.stamps[row], card.calendar)
         out = model(torch.from_numpy(x).to(device), torch.from_numpy(lengths[rows]).to(device))
         parts.append(out.double().cpu().numpy())
         begin = end

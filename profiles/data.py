@@ -61,7 +61,8 @@ def profile_data(
     """Measure a data set.
 
     Args:
-        series: Each of shape (length, channels), finite, with the same channels.
+        series: Each of shape (length, channels), finite, with the same channels; to forecast, channel 0 is the target
+            and the only one in which seasons are looked for.
         task: What is asked.
         labels: classify: class indices into `classes`; regress: numbers; forecast: None.
         classes: Class names in index order.
@@ -78,8 +79,7 @@ def profile_data(
     p50, p90, p99 = (int(p) for p in np.percentile(lengths, [50, 90, 99], method="lower"))
     seasons: tuple[Season, ...] = ()
     if task == "forecast":
-        parts = [one[: max(1, round(seen * len(one)))] for one in series]
-        seasons = find_seasons([one[:, c] for one in parts for c in range(one.shape[1])], freq)
+        seasons = find_seasons([one[: max(1, round(seen * len(one))), 0] for one in series], freq)
     counts = _count(labels, classes) if labels is not None and task == "classify" else ()
     numbers = np.asarray(labels, dtype=np.float64) if labels is not None and task == "regress" else None
     return DataProfile(
@@ -126,13 +126,13 @@ def _notes(
     series: Sequence[np.ndarray], lengths: np.ndarray, task: Task, classes: Sequence[str], counts: tuple[int, ...]
 ) -> tuple[str, ...]:
     notes = []
-    total = sum(one.shape[1] for one in series)
-    if task == "forecast" and total > MAX_SERIES:
-        notes.append(f"Seasons were looked for in {MAX_SERIES} of {total} series, evenly spread.")
+    if task == "forecast" and len(series) > MAX_SERIES:
+        notes.append(f"Seasons were looked for in {MAX_SERIES} of {len(series)} series, evenly spread.")
     if task == "forecast" and (long := int((lengths > MAX_STEPS).sum())):
         notes.append(f"Seasons were looked for in the last {MAX_STEPS} steps of the {long} series that are longer.")
-    if flat := sum(bool((one == one[:1]).all()) for one in series):
-        notes.append(f"{flat} of {len(series)} series are constant in every channel.")
+    looked_at = slice(0, 1 if task == "forecast" else None)
+    if flat := sum(bool((one[:, looked_at] == one[:1, looked_at]).all()) for one in series):
+        notes.append(f"{flat} of {len(series)} series are constant{'' if task == 'forecast' else ' in every channel'}.")
     notes += (
         [f"Class {name!r} has {n} series." for name, n in zip(classes, counts, strict=True) if n < 2] if counts else []
     )

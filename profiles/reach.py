@@ -29,10 +29,11 @@ from torch import Tensor
 
 from hybrids.backbone import Backbone
 from hybrids.families import FAMILIES, family, layers
-from hybrids.heads.forecast import ForecastHead, last_window, scale_of
+from hybrids.frontends.series import SeriesFrontend
+from hybrids.heads.forecast import ForecastHead, last_window
 from hybrids.heads.pooled import RegressHead
 from hybrids.mixer import MixerConfig, reads_whole
-from hybrids.model import SequenceModel, full_lengths, with_seasonal_difference
+from hybrids.model import SequenceModel, full_lengths
 from hybrids.shapes import Lengths, Series, Tokens
 from profiles.gradient_reach import GradientReach
 
@@ -244,11 +245,9 @@ def _both(model: SequenceModel, x: Series, lengths: Lengths, seed: int) -> tuple
     head = model.head
     if isinstance(head, ForecastHead):
         window = last_window(x, lengths, head.config.look_back)
-        mean, scale = scale_of(window)
-        leaf = ((window - mean) / scale).detach().requires_grad_()
-        tokens, _ = model.frontend(with_seasonal_difference(leaf, head.config.season), full_lengths(leaf))
-        tokens, _ = model.backbone(tokens)
-        answer, last, lengths = head(leaf, tokens).flatten(1), tokens[:, -1], full_lengths(leaf)
+        leaf = model.standardise(window)[0].detach().requires_grad_()
+        tokens, quantiles = model.forecast_scaled(leaf)
+        answer, last, lengths = quantiles.flatten(1), tokens[:, -1], full_lengths(leaf)
         unit = leaf.new_ones(leaf.shape[-1])
     else:
         leaf = x.detach().clone().requires_grad_()
@@ -257,7 +256,7 @@ def _both(model: SequenceModel, x: Series, lengths: Lengths, seed: int) -> tuple
         answer = head(tokens, counts)
         answer = answer[:, None] if isinstance(head, RegressHead) else answer
         last = tokens[torch.arange(len(x), device=x.device), counts.clamp_min(1) - 1]
-        scaled = model.config.frontend.normalise == "channel"
+        scaled = isinstance(model.frontend, SeriesFrontend) and model.frontend.config.normalise != "none"
         unit = model.frontend.scale if scaled else leaf.new_ones(leaf.shape[-1])
     at = (lengths[:, None] - 1 - torch.arange(leaf.shape[1], device=leaf.device)[None]).clamp_min(0)
     valid = torch.arange(leaf.shape[1], device=leaf.device)[None] < lengths[:, None]

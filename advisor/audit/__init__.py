@@ -24,11 +24,18 @@ def audit(dataset: Dataset, test: Dataset | None = None, horizon: int | None = N
         test: The user's test file, read like `dataset`.
         horizon: Steps to forecast; None: not checked against the lengths.
     """
+    every_channel, covariates = dataset.apart(), len(dataset.channels) > 1 and dataset.task == "forecast"
+    dataset, test = dataset.targets(), None if test is None else test.targets()
     shapes = same_shape(dataset.series)
     found = [*constants(dataset), *classes(dataset, test), *amounts(dataset, test, horizon), *irregular(dataset)]
-    found += missing_codes(dataset)
+    found += missing_codes(every_channel)
     found += [*contradictions(dataset), *repeated(dataset, shapes), *shared_ids(dataset)]
-    found += [*label_in_series(dataset), *shifted_series(dataset, shapes)]
+    found += label_in_series(dataset)
+    if covariates:  # one that moves as the target does is welcome, one that knows its future is not
+        shifted = shifted_series(every_channel, same_shape(every_channel.series))
+        found += [one for one in shifted if one.code == "series_knows_the_future"]
+    else:
+        found += shifted_series(dataset, shapes)
     if test is not None:
         found += joins(dataset, test) if dataset.task == "forecast" else in_both(dataset, test)
     return tuple(sorted(found, key=lambda one: SEVERITIES.index(one.severity)))

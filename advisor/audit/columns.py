@@ -77,8 +77,7 @@ def _ahead(dataset: Dataset, pairs: list[Pair], compared: int) -> list[Finding]:
             says=f"{count} of {_of(compared, dataset)} tell another one ahead of time: {dataset.ids[one.knows]!r} at "
             f"step t is {dataset.ids[one.told]!r} at step t + {one.ahead} (correlation of differences "
             f"{one.correlation:.4f}).",
-            do="Name the column to forecast with --target, which leaves the others out; keep such a column only if it "
-            "is truly known that far ahead.",
+            do="Leave the first out of the file, also as a covariate, unless it is truly known that far ahead.",
             examples=some(f"{dataset.ids[p.knows]}[t] = {dataset.ids[p.told]}[t + {p.ahead}]" for p in pairs),
         )
     ]

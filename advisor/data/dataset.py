@@ -66,8 +66,8 @@ class Dataset:
         task: What is asked.
         ids: One name for each series, unique.
         series: Each float32 of shape (length, channels), finite: gaps are already filled and counted in `notes`.
-            In a forecasting set each series has one channel: a table with k target columns becomes k series.
-        channels: Names of the channels; for forecasting one name, "y".
+            A table with k columns to forecast becomes k series, each with its target as channel 0.
+        channels: Names of the channels; for forecasting "y", the target, then the covariates.
         labels: classify: class indices (int64); regress: numbers (float64); forecast: None.
         classes: Class names in index order; empty unless classify.
         stamps: Time of each step of each series (DatetimeIndex, or RangeIndex where the file has no times);
@@ -113,4 +113,24 @@ class Dataset:
             labels=None if self.labels is None else self.labels[rows],
             stamps=None if self.stamps is None else tuple(self.stamps[i] for i in rows),
             groups=None if self.groups is None else tuple(self.groups[i] for i in rows),
+        )
+
+    def targets(self) -> "Dataset":
+        """Return a set to forecast without its covariates; any other set as it is."""
+        if self.task != "forecast" or len(self.channels) == 1:
+            return self
+        return replace(self, series=tuple(one[:, :1] for one in self.series), channels=self.channels[:1])
+
+    def apart(self) -> "Dataset":
+        """Return a set to forecast with each covariate as a series of its own, targets first; any other as it is."""
+        if self.task != "forecast" or len(self.channels) == 1 or self.stamps is None:
+            return self
+        beside = range(1, len(self.channels))
+        several = len(self) > 1
+        names = [f"{name}/{self.channels[k]}" if several else self.channels[k] for name in self.ids for k in beside]
+        return replace(
+            self.targets(),
+            ids=(*self.ids, *names),
+            series=(*(one[:, :1] for one in self.series), *(one[:, k : k + 1] for one in self.series for k in beside)),
+            stamps=(*self.stamps, *(index for index in self.stamps for _ in beside)),
         )

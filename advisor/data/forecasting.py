@@ -2,7 +2,8 @@
 
 Rules: unsorted rows are sorted; rows with the same stamp are averaged; gaps are interpolated when they are less than
 half of the grid, else refused; series without a value, and series shorter than 8 steps, are dropped. A file read
-`like` a training set keeps short series, and must have the training set's step.
+`like` a training set keeps short series, and must have the training set's step. A series is its target and, after it,
+the covariates of its rows; a covariate without any value in a series takes its mean over the other series.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import pandas as pd
 from advisor.data.dataset import Dataset, Sampling
 from advisor.data.fill import fill, filled_note, has_value
 from advisor.data.grid import Grid, find_grid, like_grid
+from advisor.data.scratch import scratch_array
 from advisor.data.sniff import Source
 from advisor.data.time_axis import NO_TIME
 from advisor.errors import InputError
@@ -26,9 +28,9 @@ class RawSeries:
     """Rows of one id in file order.
 
     Attributes:
-        ids: One name a column of `values`.
+        ids: One name a target.
         stamps: int64 (rows,), see `Times`.
-        values: float64 (rows, columns), NaN where missing.
+        values: float64 (rows, targets + covariates), NaN where missing; the targets stand first.
     """
 
     ids: tuple[str, ...]
@@ -45,8 +47,9 @@ def forecasting_dataset(
     rivals: tuple[str, ...],
     notes: list[str],
     like: Dataset | None,
+    covariates: tuple[str, ...] = (),
 ) -> Dataset:
-    """Return the Dataset of all columns of all raw series, each a series of one channel.
+    """Return the Dataset of all targets of all raw series, each a series of itself and the covariates.
 
     Raises:
         InputError: No usable series, gaps of half or more, or another step than the training set.
@@ -60,21 +63,34 @@ def forecasting_dataset(
     empty, short = gone.values()
     missing = endless = total = 0
     sampling = Sampling()
+    unknown: list[tuple[int, int]] = []
+    flat = scratch_array((sum(_most_places(one) * len(one.ids) for one in merged), 1 + len(covariates)))
+    at = 0
+    indexes: dict[tuple[int, int, int], pd.Index] = {}
     for one in merged:
-        values, index, own = _place(one, grid)
+        values, index, own = _place(one, grid, indexes)
         sampling += own
         usable = has_value(values)
-        empty += [name for name, good in zip(one.ids, usable, strict=True) if not good]
+        own_ids = [name for name, good in zip(one.ids, usable, strict=False) if good]
+        empty += [name for name, good in zip(one.ids, usable, strict=False) if not good]
         if len(values) < SHORTEST and like is None:
-            short += [name for name, good in zip(one.ids, usable, strict=True) if good]
+            short += own_ids
             continue
-        if not usable.any():
+        if not own_ids:
             continue
-        full, blank, infinite = fill(values[:, usable])
+        usable[len(one.ids) :] = True
+        kept = len(own_ids)
+        values, lost = _zeroed(values[:, usable])
+        unknown += [(len(series) + k, c - kept + 1) for k in range(kept) for c in lost]
+        full, blank, infinite = fill(values)
         missing, endless, total = missing + blank, endless + infinite, total + full.size
-        series += [np.ascontiguousarray(full[:, k : k + 1]) for k in range(full.shape[1])]
-        ids += [name for name, good in zip(one.ids, usable, strict=True) if good]
-        stamps += [index] * full.shape[1]
+        beside = full[:, kept:]
+        for k in range(kept):
+            series.append(_stored(flat, at, full[:, k : k + 1], beside))
+            at += len(full)
+        ids += own_ids
+        stamps += [index] * kept
+    notes += _fill_unknown(series, unknown, covariates)
     notes += [f"{len(names)} series {why} were dropped: {_some(names)}." for why, names in gone.items() if names]
     if not series:
         longest = max(len(one.stamps) for one in merged)
@@ -94,10 +110,46 @@ def forecasting_dataset(
         notes.append(f"{sampling.gaps} steps had no row on the {_words(grid)} grid; their values count as missing.")
     notes += filled_note(missing, endless, total)
     return Dataset(
-        source.name, "forecast", tuple(ids), tuple(series), ("y",), stamps=tuple(stamps), freq=grid.freq,
+        source.name, "forecast", tuple(ids), tuple(series), ("y", *covariates), stamps=tuple(stamps), freq=grid.freq,
         sampling=sampling, missing=(missing + endless) / total, format=words, rivals=rivals, notes=tuple(notes),
         sha256=source.sha256,
     )  # fmt: skip
+
+
+def _most_places(one: RawSeries) -> int:
+    """Return more than the places that the rows can take on a grid of which they fill half."""
+    return 2 * len(one.stamps) + 2
+
+
+def _stored(flat: np.ndarray, at: int, target: np.ndarray, beside: np.ndarray) -> np.ndarray:
+    """Write a series into `flat` from row `at` on, and return it there."""
+    part = flat[at : at + len(target)]
+    part[:, :1], part[:, 1:] = target, beside
+    return part
+
+
+def _zeroed(values: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Return values with 0 in the columns that have no number, and which these are."""
+    lost = np.flatnonzero(~has_value(values)).tolist()
+    if lost:
+        values = values.copy()
+        values[:, lost] = 0.0
+    return values, lost
+
+
+def _fill_unknown(
+    series: Sequence[np.ndarray], unknown: list[tuple[int, int]], covariates: tuple[str, ...]
+) -> list[str]:
+    """Give covariates without a value the mean of the other series (0 where no series has one); say so."""
+    notes = []
+    for channel in sorted({channel for _, channel in unknown}):
+        without = {place for place, other in unknown if other == channel}
+        known = [one[:, channel] for k, one in enumerate(series) if k not in without]
+        mean = float(np.concatenate(known).mean(dtype=np.float64)) if known else 0.0
+        for place in without:
+            series[place][:, channel] = mean
+        notes.append(f"{len(without)} series have no value of covariate {covariates[channel - 1]!r}; {mean:.4g} taken.")
+    return notes
 
 
 def _merge(raw: Sequence[RawSeries], notes: list[str]) -> list[RawSeries]:
@@ -164,8 +216,16 @@ def _grid(merged: list[RawSeries], dates: bool, like: Dataset | None, source: So
     return trained
 
 
-def _place(one: RawSeries, grid: Grid) -> tuple[np.ndarray, pd.Index, Sampling]:
-    """Return values on the grid (NaN in gaps), their stamps, and how the rows lay on it."""
+def _place(
+    one: RawSeries, grid: Grid, indexes: dict[tuple[int, int, int], pd.Index]
+) -> tuple[np.ndarray, pd.Index, Sampling]:
+    """Return values on the grid (NaN in gaps), their stamps, and how the rows lay on it.
+
+    Args:
+        one: The rows.
+        grid: Of the file.
+        indexes: Stamps by first place, length and phase; series of the same steps share them. Added to.
+    """
     places, phase = grid.places(one.stamps)
     first, length = int(places[0]), int(places[-1] - places[0]) + 1
     distinct, values = (places, one.values) if (np.diff(places) > 0).all() else _mean_by(places, one.values)
@@ -175,7 +235,10 @@ def _place(one: RawSeries, grid: Grid) -> tuple[np.ndarray, pd.Index, Sampling]:
             "more than half must be there",
             "resample it to a coarser regular step, or split it at its long gaps",
         )
-    index = grid.index(np.arange(first, first + length), phase)
+    key = (first, length, phase)
+    if key not in indexes:
+        indexes[key] = grid.index(np.arange(first, first + length), phase)
+    index = indexes[key]
     at = index.to_numpy().astype(np.int64)
     off = np.abs(at[places - first] - one.stamps)
     step = float(np.median(np.diff(at))) if length > 1 else 1.0

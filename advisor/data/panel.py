@@ -1,11 +1,14 @@
-"""Long panels: one row an id and time (`unique_id, ds, y`, `item_id, timestamp, target`, or columns named by flags)."""
+"""Long panels: one row an id and time (`unique_id, ds, y`, `item_id, timestamp, target`, or columns named by flags).
+
+Further columns beside a named target are its covariates.
+"""
 
 import numpy as np
 import pandas as pd
 
 from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.forecasting import RawSeries, forecasting_dataset
-from advisor.data.single_table import choose_targets, find_times
+from advisor.data.single_table import choose_columns, covariate_words, find_times
 from advisor.data.sniff import Source
 from advisor.data.table import Table, is_missing
 from advisor.data.time_axis import looks_like_dates
@@ -44,6 +47,13 @@ def find_id(table: Table, options: ReadOptions, times: tuple[str, ...], stamps: 
     return None
 
 
+def value_column(table: Table, used: set[str]) -> str | None:
+    """Return the column that is the target by its name, if it is not one of those `used` for ids and times."""
+    lower = {name.lower(): name for name in table.names}
+    first = next((lower[name] for name in _VALUE_NAMES if name in lower), None)
+    return first if first not in used else None
+
+
 def read_panel(source: Source, table: Table, options: ReadOptions, like: Dataset | None) -> Dataset:
     """Return one series an id (and target, named id/target, where there are several).
 
@@ -60,11 +70,10 @@ def read_panel(source: Source, table: Table, options: ReadOptions, like: Dataset
     lost = sum(map(is_missing, ids))
     if lost:
         notes.append(f"{lost} rows without an id were dropped.")
-    lower = {name.lower(): name for name in table.names}
-    first = next((lower[name] for name in _VALUE_NAMES if name in lower), None)
-    first = first if first not in {id_name, *columns} else None
-    targets = choose_targets(table, options, {id_name, *columns}, like=None, notes=notes, first=first)
-    values = table.matrix(targets)
+    used = {id_name, *columns}
+    first = value_column(table, used)
+    targets, beside = choose_columns(table, options, used, like=like, notes=notes, first=first)
+    values = np.concatenate([table.matrix(targets), beside.values], axis=1)
     codes, names = pd.factorize(np.array(ids, dtype=object))
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
@@ -78,10 +87,12 @@ def read_panel(source: Source, table: Table, options: ReadOptions, like: Dataset
         raise InputError(f"{table.file}: no row has an id in {id_name!r}", "name the column of ids with --id")
     words = (
         f"long panel: id in {id_name!r}, time in {', '.join(map(repr, columns))}, "
-        f"values in {', '.join(map(repr, targets[:5]))}{' ...' if len(targets) > 5 else ''}"
+        f"values in {', '.join(map(repr, targets[:5]))}{' ...' if len(targets) > 5 else ''}{covariate_words(beside)}"
     )
     rivals = () if options.id else (f"{id_name!r} could also be a plain text column: say --id with another",)
-    return forecasting_dataset(source, raw, dates=times.dates, words=words, rivals=rivals, notes=notes, like=like)
+    return forecasting_dataset(
+        source, raw, dates=times.dates, words=words, rivals=rivals, notes=notes, like=like, covariates=beside.names
+    )
 
 
 def _refuse_labels(table: Table, options: ReadOptions, id_name: str) -> None:

@@ -7,7 +7,9 @@ from advisor.data.delimited import read_table
 from advisor.data.panel import find_id, read_panel
 from advisor.data.single_table import find_times, read_single_table
 from advisor.data.sniff import open_source
+from advisor.data.streamed import read_streamed, sample_of
 from advisor.data.table import Table
+from advisor.data.time_axis import looks_like_dates
 from advisor.data.ts_file import is_ts, read_ts
 from advisor.data.wide import first_is_label, is_m4, label_column, read_labelled_rows, read_m4
 from advisor.errors import InputError
@@ -20,7 +22,7 @@ def read(path: Path, options: ReadOptions = _DEFAULT, like: Dataset | None = Non
     """Return the sequences of a file.
 
     Args:
-        path: CSV, TSV, `.ts`, Parquet, or `.gz` of the text formats.
+        path: CSV, TSV, `.ts`, Parquet, or `.gz` of the text formats. Large text to forecast is read in blocks.
         options: What the user said; the rest is guessed, and the guess is in `Dataset.format` and `.rivals`.
         like: The training set, when this is a test or predict file: its task and class order are kept, labels
             may be absent, channels and time step must match. Integer stamps start as the file says (M4 rows at 0).
@@ -33,6 +35,12 @@ def read(path: Path, options: ReadOptions = _DEFAULT, like: Dataset | None = Non
         if options.task not in (None, like.task):
             raise InputError(f"--task {options.task}, but the training set is for {like.task}", "leave --task out")
         options = options.model_copy(update={"task": like.task})
+    if options.task in (None, "forecast") and (large := sample_of(Path(path))) is not None:
+        kind = _kind(large[1], options, like)
+        if kind in ("panel", "table"):
+            streamed = read_streamed(*large, options, like, panel=kind == "panel")
+            if streamed is not None:
+                return streamed
     source = open_source(Path(path))
     if is_ts(source):
         return read_ts(source, options, like)
@@ -45,7 +53,7 @@ def _kind(table: Table, options: ReadOptions, like: Dataset | None) -> str:
     """Return which reader fits: rows, m4, panel or table."""
     labelled = options.task in ("classify", "regress")
     named = label_column(table)
-    rows_by_name = named is not None and len(table.names) > _FEWEST_STEPS
+    rows_by_name = named is not None and len(table.names) > _FEWEST_STEPS and not _dated(table)
     if options.time is None and not (rows_by_name and options.task != "forecast"):
         if is_m4(table) and not labelled:
             return "m4"
@@ -73,6 +81,11 @@ def _kind(table: Table, options: ReadOptions, like: Dataset | None) -> str:
         if len(table.names) > _FEWEST_STEPS and _steps_follow(table):
             return "rows"
     return "table"
+
+
+def _dated(table: Table) -> bool:
+    """Return whether one of the first columns holds dates, so that a row is a step and not a sequence."""
+    return any(looks_like_dates(table.cells(name)[:20]) for name in table.names[:3])
 
 
 def _headerless_rows(table: Table) -> bool:

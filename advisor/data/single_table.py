@@ -1,7 +1,12 @@
-"""One table, a row a step: each numeric column is a series to forecast (ETT style), with or without a time column."""
+"""One table, a row a step, with or without a time column (ETT style).
+
+Where no target is named, each numeric column is a series to forecast of its own; where one is, the other columns are
+its covariates.
+"""
 
 import numpy as np
 
+from advisor.data.covariates import Covariates, choose_covariates, known_covariates
 from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.forecasting import RawSeries, forecasting_dataset
 from advisor.data.sniff import Source
@@ -51,7 +56,7 @@ def find_times(table: Table, options: ReadOptions) -> tuple[tuple[str, ...], Tim
 
 
 def read_single_table(source: Source, table: Table, options: ReadOptions, like: Dataset | None) -> Dataset:
-    """Return one series a target column.
+    """Return one series a target column, with the covariates of a named target.
 
     Raises:
         InputError: No numeric column, or a target that is not one.
@@ -62,16 +67,27 @@ def read_single_table(source: Source, table: Table, options: ReadOptions, like: 
     if times is None:
         times = Times(np.arange(len(table.rows), dtype=np.int64), False)
         notes.append("No time column was found: rows are taken in file order, one step each.")
-    targets = choose_targets(table, options, set(columns), like=like, notes=notes)
-    raw = [RawSeries(targets, times.stamps, table.matrix(targets))]
+    targets, beside = choose_columns(table, options, set(columns), like=like, notes=notes)
+    raw = [RawSeries(targets, times.stamps, np.concatenate([table.matrix(targets), beside.values], axis=1))]
     words = f"one table, a row a step; time in {', '.join(map(repr, columns)) if columns else 'no column'}"
     rivals = () if columns else ("rows could also be labelled sequences: say --task classify and --target COLUMN",)
     if columns and not times.dates:
         rivals = (f"{columns[0]!r} could also be a value: say --time with another column",)
-    return forecasting_dataset(source, raw, dates=times.dates, words=words, rivals=rivals, notes=notes, like=like)
+    return forecasting_dataset(
+        source, raw, dates=times.dates, words=words + covariate_words(beside), rivals=rivals, notes=notes, like=like,
+        covariates=beside.names,
+    )  # fmt: skip
 
 
-def choose_targets(
+def covariate_words(beside: Covariates) -> str:
+    """Return the part of the format's words that names the covariates."""
+    if not beside.names:
+        return ""
+    shown = ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in beside.names[:8])
+    return f"; covariates {shown}{' ...' if len(beside.names) > 8 else ''} (past only)"
+
+
+def choose_columns(
     table: Table,
     options: ReadOptions,
     used: set[str],
@@ -79,19 +95,19 @@ def choose_targets(
     like: Dataset | None,
     notes: list[str],
     first: str | None = None,
-) -> tuple[str, ...]:
-    """Return the columns to forecast; say how many others are left out.
+) -> tuple[tuple[str, ...], Covariates]:
+    """Return the columns to forecast and, where the target is named, its covariates; say what is left out.
 
     Args:
         table: The cells.
         options: Its `target` wins.
         used: Columns of times and ids.
-        like: Training set; its ids choose where no target is named.
+        like: Training set; its ids choose where no target is named, its channels are the covariates.
         notes: Added to.
         first: A column that is the target by its name.
 
     Raises:
-        InputError: No numeric column, or a target that is not one.
+        InputError: No numeric column, a target that is not one, or no column of a covariate of the training set.
     """
     free = [name for name in table.names if name not in used]
     counters = [name for name in free if _counts_rows(table, name)]
@@ -107,16 +123,23 @@ def choose_targets(
         words = [name for name in free if table.kinds[name] == "text"]
         shown = f"; e.g. {words[0]!r}: {table.cells(words[0])[0][:40]!r}" if words else ""
         raise InputError(f"{table.file} has no column of numbers to forecast{shown}", "check the separator and columns")
-    for what, names in (
-        ("without any value", empty),
-        ("that count the rows", [name for name in counters if name not in targets]),
-        ("of numbers that are not targets", [name for name in numeric if name not in targets]),
-        ("of text", [name for name in free if table.kinds[name] == "text"]),
-    ):
+    others = [name for name in free if name not in {*targets, *counters, *empty}]
+    told = [("without any value", empty), ("that count the rows", [name for name in counters if name not in targets])]
+    if like is not None and len(like.channels) > 1:
+        beside = known_covariates(table, like, notes)
+    elif like is None and (options.target or first):
+        beside = choose_covariates(table, others, table.matrix(targets[:1])[:, 0], notes)
+    else:
+        beside = Covariates.none(len(table.rows))
+        told += [
+            ("of numbers that are not targets", [name for name in others if table.kinds[name] == "number"]),
+            ("of text", [name for name in others if table.kinds[name] == "text"]),
+        ]
+    for what, names in told:
         if names:
             shown = ", ".join(map(repr, names[:5])) + (" ..." if len(names) > 5 else "")
             notes.append(f"{len(names)} columns {what} were left out: {shown}.")
-    return tuple(targets)
+    return tuple(targets), beside
 
 
 def _counts_rows(table: Table, name: str) -> bool:

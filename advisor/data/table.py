@@ -15,7 +15,7 @@ from advisor.errors import InputError
 
 MAX_COLUMNS = 20_000
 MAX_CELLS = 50_000_000
-_MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "?", "<na>"})
+MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "?", "<na>"})
 Kind = Literal["number", "text", "empty"]
 
 
@@ -111,7 +111,7 @@ def parse_numbers(cells: Sequence[str]) -> tuple[np.ndarray, list[int]]:
             try:
                 values[i] = float(cell)
             except ValueError:
-                if cell.strip().lower() not in _MISSING:
+                if cell.strip().lower() not in MISSING:
                     bad.append(i)
         return values, bad
     return values, []
@@ -119,4 +119,4 @@ def parse_numbers(cells: Sequence[str]) -> tuple[np.ndarray, list[int]]:
 
 def is_missing(cell: str) -> bool:
     """Return whether a cell says that there is no value."""
-    return cell.strip().lower() in _MISSING
+    return cell.strip().lower() in MISSING

@@ -42,11 +42,13 @@ class Times:
         stamps: int64 (rows,); `NO_TIME` where the cell was missing.
         dates: Whether stamps are microseconds since 1970; else plain integers.
         notes: What was converted.
+        plain: Whether they are whole numbers, or ISO dates without offsets: a part is then read as the whole is.
     """
 
     stamps: np.ndarray
     dates: bool
     notes: tuple[str, ...] = ()
+    plain: bool = False
 
 
 def is_time_name(name: str) -> bool:
@@ -67,7 +69,7 @@ def parse_times(cells: Sequence[str], name: str, lines: Sequence[int]) -> Times 
     """
     values, bad = parse_numbers(cells)
     if not bad:
-        return _numeric(values, name)
+        return numeric_times(values, name)
     inverse, unique = pd.factorize(np.asarray(cells, dtype=object))
     known = [str(cell) for cell in unique if not is_missing(str(cell))]
     parsed = _iso(known, name, cells, lines) if _ISO.fullmatch(known[0]) else None
@@ -80,7 +82,7 @@ def parse_times(cells: Sequence[str], name: str, lines: Sequence[int]) -> Times 
         return None
     lookup = dict(zip(known, parsed.to_numpy().astype("datetime64[us]").astype(np.int64).tolist(), strict=True))
     stamps = np.array([lookup.get(str(cell), NO_TIME) for cell in unique], dtype=np.int64)
-    return Times(stamps[inverse], True, notes)
+    return Times(stamps[inverse], True, notes, plain=not notes)
 
 
 def looks_like_dates(cells: Sequence[str]) -> bool:
@@ -99,7 +101,7 @@ def compose_times(parts: dict[str, np.ndarray]) -> Times | None:
     return Times(moments, True, (f"Times were put together from the columns {', '.join(parts)}.",))
 
 
-def _numeric(values: np.ndarray, name: str) -> Times | None:
+def numeric_times(values: np.ndarray, name: str) -> Times | None:
     """Return whole numbers, epoch seconds or milliseconds, YYYYMMDD, or fractions as step numbers."""
     known = values[~np.isnan(values)]
     if known.size == 0 or not np.isfinite(known).all() or np.abs(known).max() > 1e17:
@@ -125,7 +127,7 @@ def _numeric(values: np.ndarray, name: str) -> Times | None:
         unit, factor = ("seconds", 1_000_000) if high < 5e9 else ("milliseconds", 1_000)
         stamps, dates, notes = stamps * factor, True, f"Numbers in {name!r} were read as {unit} since 1970, UTC."
     stamps[missing] = NO_TIME
-    return Times(stamps, dates, (notes,) if notes else ())
+    return Times(stamps, dates, (notes,) if notes else (), plain=True)
 
 
 def _iso(known: list[str], name: str, cells: Sequence[str], lines: Sequence[int]) -> pd.DatetimeIndex | None:

@@ -1,10 +1,16 @@
 """From a dataset to a problem: folds to choose on and a test part that no choice sees."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 
 from advisor import metrics
 from advisor.audit import together
 from advisor.data import HELD_SHARE, Dataset, folds_by_id, split_by_id
+from advisor.data.calendar import calendar_channels, choose_calendar
+from advisor.data.scratch import scratch_array
+from advisor.data.stack import SeriesStack
 from advisor.errors import InputError
 from advisor.search.problem import MOST_TEST_WINDOWS, Plan, Problem, Rows, joined, windows
 from advisor.search.recipes.forecast import look_back_of
@@ -30,6 +36,7 @@ def prepare(dataset: Dataset, test: Dataset | None, season: int, horizon: int | 
 
 
 def _by_rows(dataset: Dataset, test: Dataset | None, seed: int) -> Problem:
+    own_test = test is None
     words = f"the {len(test)} series of the test file" if test else ""
     if test is None:
         kept, held = split_by_id(dataset, HELD_SHARE, seed, together(dataset))
@@ -52,8 +59,9 @@ def _by_rows(dataset: Dataset, test: Dataset | None, seed: int) -> Problem:
         folds=int(fold.max()) + 1,
         length=rows.x.shape[1],
         test_words=words,
+        test_is_own=own_test,
     )
-    return Problem(plan, rows, fold, (), held_rows)
+    return Problem(plan, rows, fold, SeriesStack.of(()), held_rows)
 
 
 def _rows(dataset: Dataset) -> Rows:
@@ -67,69 +75,108 @@ def _rows(dataset: Dataset) -> Rows:
 
 
 def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int | None) -> Problem:
-    values = [s[:, 0] for s in dataset.series]
-    median = int(np.median([len(s) for s in values]))
+    median = int(np.median([len(s) for s in dataset.series]))
     horizon = horizon or (season if season > 1 else max(1, min(24, median // 10)))
     if median < 3 * horizon:
         raise InputError(
             f"horizon {horizon} needs series of at least {3 * horizon} steps; the median is {median}.",
             f"use --horizon {max(1, median // 4)}, or give longer series.",
         )
-    futures, words = _futures(dataset, test, values, horizon, median)
-    history = tuple(v if test else v[: len(v) - len(f)] for v, f in zip(values, futures, strict=True))
-    kept = [i for i, h in enumerate(history) if len(h) >= 2]
-    history, futures = tuple(history[i] for i in kept), [futures[i] for i in kept]
-    median = int(np.median([len(h) for h in history]))
+    calendar = choose_calendar(dataset.stamps or ())
+    stack = with_calendar(dataset, calendar)
+    if test is None:
+        cuts = int(np.clip(HELD_SHARE * median // horizon, 1, MOST_CUTS))
+        held = np.where(stack.sizes > cuts * horizon + 1, cuts * horizon, 0)
+        words = f"the last {cuts * horizon} steps of each series ({cuts} rolling cuts of {horizon})"
+        full = stack
+    else:
+        held = np.zeros(len(stack), np.int64)
+        full, words = _joined_to(dataset, test, stack, calendar, horizon)
+    kept = np.flatnonzero(stack.sizes - held >= 2)
+    stack, held, full = stack.take(kept), held[kept], full.take(kept)
+    sizes = stack.sizes - held
+    later = held if test is None else full.sizes - sizes
+    median = int(np.median(sizes))
     folds = int(np.clip(HELD_SHARE * median // horizon, 1, MOST_FOLDS))
     room = int(HELD_SHARE * median) // (folds * horizon)
-    fold_cuts = int(np.clip(UNITS_A_FOLD // len(history), 1, max(1, min(room, MOST_CUTS))))
+    fold_cuts = int(np.clip(UNITS_A_FOLD // len(stack), 1, max(1, min(room, MOST_CUTS))))
     plan = Plan(
         task="forecast",
-        channels=1,
+        channels=stack.flat.shape[1],
+        covariates=dataset.channels[1:],
+        calendar=calendar,
         horizon=horizon,
         season=season,
         folds=folds,
         fold_cuts=fold_cuts,
         length=max(2, median - (folds * fold_cuts + 1) * horizon),
         test_words=words,
+        test_is_own=test is None,
     )
-    longest = look_back_of(plan, 2.0)
-    scales = [metrics.seasonal_scale(h, season) for h in history]
-    parts = []
-    cuts = max((len(f) + horizon - 1) // horizon for f in futures)
-    step = max(1, cuts * len(history) // MOST_TEST_WINDOWS)
-    full = tuple(np.concatenate([h, f]) for h, f in zip(history, futures, strict=True))
-    for cut in range(0, cuts, step):
-        ends = [len(h) + cut * horizon for h in history]
-        parts.append(windows(full, ends, scales, longest, horizon))
-    test_rows = joined(parts)
-    if cuts > 1 and len(history) < 20:  # few series: intervals from stretches of time, not from series
-        test_rows = Rows(
-            test_rows.x,
-            test_rows.lengths,
-            test_rows.y,
-            test_rows.scale,
-            np.concatenate([np.full(len(p), i // max(1, len(parts) // 10)) for i, p in enumerate(parts)]),
-        )
+    test_rows = _test_rows(full, sizes, later, plan)
     empty = Rows(np.zeros((0, 1, 1), np.float32), *(np.zeros(0, t) for t in (np.int64, np.float32, float, np.int64)))
-    return Problem(plan, empty, np.zeros(0, np.int64), history, test_rows)
+    scale = _scales(stack, np.maximum(0, sizes - plan.judging_steps), season)
+    return Problem(plan, empty, np.zeros(0, np.int64), stack, test_rows, held, scale)
 
 
-def _futures(
-    dataset: Dataset, test: Dataset | None, values: list[np.ndarray], horizon: int, median: int
-) -> tuple[list[np.ndarray], str]:
-    """Return the test part of each series, and what it is in words."""
-    if test is None:
-        cuts = int(np.clip(HELD_SHARE * median // horizon, 1, MOST_CUTS))
-        held = cuts * horizon
-        words = f"the last {held} steps of each series ({cuts} rolling cuts of {horizon})"
-        return [v[len(v) - held :] if len(v) > held + 1 else v[:0] for v in values], words
-    later = dict(zip(test.ids, test.series, strict=True))
-    common = [i for i in dataset.ids if i in later]
+def _scales(series: SeriesStack, sizes: np.ndarray, season: int) -> np.ndarray:
+    """Return the MASE denominator of the first `sizes` steps of each series, (N,)."""
+    known = zip(series, sizes.tolist(), strict=True)
+    return np.array([metrics.seasonal_scale(one[:n, 0], season) for one, n in known])
+
+
+def with_calendar(dataset: Dataset, calendar: Sequence[str]) -> SeriesStack:
+    """Return the series with the calendar of their stamps as channels after their own."""
+    sizes = np.array([len(s) for s in dataset.series], np.int64)
+    end = np.cumsum(sizes)
+    width = len(dataset.channels)
+    flat = scratch_array((int(sizes.sum()), width + len(calendar)))
+    stamps = dataset.stamps or (pd.RangeIndex(0),) * len(dataset)
+    for a, b, values, index in zip(end - sizes, end, dataset.series, stamps, strict=True):
+        flat[a:b, :width] = values
+        if calendar:
+            flat[a:b, width:] = calendar_channels(index, calendar)
+    return SeriesStack(flat, end - sizes, end)
+
+
+def _joined_to(
+    dataset: Dataset, test: Dataset, stack: SeriesStack, calendar: Sequence[str], horizon: int
+) -> tuple[SeriesStack, str]:
+    """Return each series with what follows it in the test file, and what the test part is in words."""
+    after = dict(zip(test.ids, with_calendar(test, calendar), strict=True))
+    common = sum(name in after for name in dataset.ids)
     if not common:
         raise InputError(
             "the test file has no series of the training file.",
             f"its ids must be those of the training file, such as {dataset.ids[0]!r}.",
         )
-    words = f"the test file: {len(common)} series, rolling cuts of {horizon}"
-    return [later[i][:, 0] if i in later else v[:0] for i, v in zip(dataset.ids, values, strict=True)], words
+    nothing = np.empty((0, stack.flat.shape[1]), np.float32)
+    both = [np.concatenate([one, after.get(name, nothing)]) for name, one in zip(dataset.ids, stack, strict=True)]
+    return SeriesStack.of(both), f"the test file: {common} series, rolling cuts of {horizon}"
+
+
+def _test_rows(full: SeriesStack, sizes: np.ndarray, later: np.ndarray, plan: Plan) -> Rows:
+    """Return the origins in the test part: one horizon apart, in every series.
+
+    Args:
+        full: The series with their test parts.
+        sizes: Steps of each before the test part, (N,).
+        later: Steps of its test part, (N,).
+        plan: Of the problem.
+    """
+    horizon = plan.horizon
+    longest = look_back_of(plan, 2.0)
+    cuts = int((later.max() + horizon - 1) // horizon)
+    every = -(-len(full) // MOST_TEST_WINDOWS)
+    some = np.arange(0, len(full), every)
+    step = max(1, cuts * len(some) // MOST_TEST_WINDOWS)
+    series, begin = full.take(some), sizes[some]
+    scales = _scales(series, begin, plan.season)
+    parts = [
+        windows(series, (begin + cut * horizon).tolist(), scales, longest, horizon) for cut in range(0, cuts, step)
+    ]
+    rows = joined(parts)
+    if cuts > 1 and len(full) < 20:  # few series: intervals from stretches of time, not from series
+        stretch = np.concatenate([np.full(len(p), i // max(1, len(parts) // 10)) for i, p in enumerate(parts)])
+        rows = Rows(rows.x, rows.lengths, rows.y, rows.scale, stretch)
+    return rows

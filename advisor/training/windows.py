@@ -1,27 +1,54 @@
-"""Batches of windows and what follows them, for forecasting."""
+"""Batches of windows and what follows them, for forecasting.
+
+A series is drawn in proportion to its number of windows, then an offset in it: O(log series) a window by a search in
+cumulative counts. There is no index of all windows, so neither memory nor the time of a step grows with the data.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from advisor.data.stack import SeriesStack
 from advisor.training.config import Batch, Batches, TrainConfig
+
+MOST_ON_DEVICE = 2**31
+"""Bytes of series that are copied to an accelerator; more stay in memory, and windows are copied a batch at a time."""
 
 
 def window_batches(
-    series: tuple[np.ndarray, ...], look_back: int, horizon: int, config: TrainConfig, device: str
+    series: Sequence[np.ndarray], look_back: int, horizon: int, config: TrainConfig, device: str
 ) -> Batches:
-    """Return a source of random windows over all series; short series repeat their first value in front."""
+    """Return a source of random windows over all series; short series repeat their first row in front.
+
+    Args:
+        series: Each (length, C), at least one row; channel 0 is the target.
+        look_back: Steps of a window.
+        horizon: Steps to forecast.
+        config: Its `batch` is read.
+        device: Where the batches go.
+
+    Returns:
+        Source of x (batch, look_back, C), lengths (batch,), y (batch, horizon).
+    """
+    stack = series if isinstance(series, SeriesStack) else SeriesStack.of(series)
+    stack = stack.take(np.flatnonzero(stack.sizes > 0))
     need = look_back + horizon
-    padded = [np.concatenate([np.full(max(0, need - len(s)), s[0], np.float32), s]) for s in series]
-    sizes = np.array([len(s) for s in padded])
-    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    starts = np.concatenate([o + np.arange(n - need + 1) for o, n in zip(offsets, sizes, strict=True)])
-    flat, begin = torch.from_numpy(np.concatenate(padded)).to(device), torch.from_numpy(starts).to(device)
-    within = torch.arange(need, device=device)
+    home = device if stack.flat.nbytes <= MOST_ON_DEVICE else "cpu"
+    flat = torch.from_numpy(stack.flat).to(home)
+    first, last = torch.from_numpy(stack.begin), torch.from_numpy(stack.end)
+    counts = torch.cumsum((last - first - need + 1).clamp_min(1), 0)
+    total = int(counts[-1])
+    within = torch.arange(need)
+    lengths = torch.full((config.batch,), look_back, device=device)
 
     def draw(generator: torch.Generator) -> Batch:
-        at = begin[torch.randint(len(begin), (config.batch,), generator=generator).to(device)]
-        values = flat[at[:, None] + within]
-        lengths = torch.full((len(at),), look_back, device=device)
-        return values[:, :look_back, None], lengths, values[:, look_back:]
+        at = torch.randint(total, (config.batch,), generator=generator)
+        which = torch.searchsorted(counts, at, right=True)
+        from_end = counts[which] - 1 - at
+        start = last[which] - need - from_end
+        steps = torch.maximum(start[:, None] + within, first[which, None])
+        values = flat[steps.to(home)].to(device)
+        return values[:, :look_back], lengths, values[:, look_back:, 0]
 
     return draw

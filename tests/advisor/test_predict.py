@@ -188,3 +188,39 @@ def test_an_unknown_suffix_is_refused_before_any_work(tmp_path):
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"has no config\.json"):
         predict(tmp_path, tmp_path / "none.csv")
+
+
+class Beside(nn.Module):
+    """Answers with the last row of its input: covariates and calendar as the model sees them."""
+
+    def forward(self, x, lengths):
+        """Return the last channels as "quantiles" (B, 3, 3): every step ahead the same."""
+        return x[torch.arange(len(x)), lengths - 1, -3:][:, None].expand(-1, 3, -1)
+
+
+def test_a_forecaster_is_given_covariates_and_the_calendar_of_the_stamps():
+    calendar = ("hour of day, sine", "hour of day, cosine")
+    known = card("forecast", channels=("y", "temp", *calendar), calendar=calendar, freq="h")
+    assert known.read == ("y", "temp")
+    stamps = tuple(pd.date_range("2024-01-01", periods=n, freq="h") for n in (7, 12, 19))
+    series = tuple(np.stack([np.zeros(len(s)), np.arange(len(s))], 1).astype(np.float32) for s in stamps)
+    data = dataset("forecast", (7, 12, 19), series=series, channels=("y", "temp"), stamps=stamps, freq="h")
+    frame = predict_dataset(Beside(), known, data, batch=2)
+    last = np.array([6, 11, 18])
+    angle = 2 * np.pi * last / 24
+    np.testing.assert_allclose(frame["yhat-lo-80"][::3], last)
+    np.testing.assert_allclose(frame["yhat"][::3], np.sin(angle), atol=1e-6)
+    np.testing.assert_allclose(frame["yhat-hi-80"][::3], np.cos(angle), atol=1e-6)
+    with pytest.raises(InputError, match="step numbers"):
+        predict_dataset(Beside(), known, dataset("forecast", (7,), series=series[:1], channels=("y", "temp")))
+    with pytest.raises(InputError, match="reads 2 channels: y, temp"):
+        predict_dataset(Beside(), known, dataset("forecast", (7,)))
+
+
+def test_a_card_says_what_the_channels_are():
+    calendar = ("day of week, sine", "day of week, cosine")
+    words = card("forecast", channels=("y", "temp", *calendar), calendar=calendar).markdown()
+    assert "| covariates | temp (past values only) |" in words
+    assert "day of week, sine, day of week, cosine of 2 pi times" in words
+    with pytest.raises(ValueError, match="not the end of the channels"):
+        card("forecast", channels=("y", "a", "b", "c"), calendar=calendar)

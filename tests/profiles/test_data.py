@@ -40,8 +40,17 @@ def test_a_forecasting_set_has_a_season():
 
 
 def test_constant_series_are_said_and_counted():
-    found = profile_data([np.ones((9, 2)), *series(9, channels=2)], "forecast")
-    assert found.notes == ("1 of 2 series are constant in every channel.",)
+    values = [np.ones((9, 2)), *series(9, channels=2)]
+    assert profile_data(values, "regress", np.arange(2)).notes == ("1 of 2 series are constant in every channel.",)
+
+
+def test_of_a_series_to_forecast_only_the_target_is_looked_at():
+    steps = np.arange(240)
+    target, covariate = np.ones(240), np.sin(2 * np.pi * steps / 24)
+    found = profile_data([np.stack([target, covariate], axis=1)], "forecast")
+    assert (found.channels, found.season) == (2, 1)
+    assert found.notes == ("1 of 1 series are constant.",)
+    assert profile_data([np.stack([covariate, target], axis=1)], "forecast").season == 24
 
 
 def test_a_profile_survives_json():

@@ -123,7 +123,11 @@ def test_no_gradient_comes_from_the_future_of_a_causal_layer(name):
     assert bool((norms[:, 13:] == 0).all()) and bool((norms[:, 12] > 0).all())
 
 
-@pytest.mark.parametrize("name", STACKS)
+def test_layers_without_memory_reach_no_further_than_their_token():
+    assert family_reach("mlp", 40, width=8, seeds=(0,), rows=2).reach_steps == 0
+
+
+@pytest.mark.parametrize("name", [name for name in STACKS if name != "mlp"])
 def test_every_family_has_a_reach_that_a_seed_repeats(name):
     found = family_reach(name, 40, width=8, seeds=(0,), rows=2)
     assert 0 < found.reach_steps <= found.looked == 39

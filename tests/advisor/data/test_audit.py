@@ -125,10 +125,11 @@ def test_a_malformed_file_gets_the_right_word_first(shared, name):
     assert words in first.says
 
 
-def test_naming_the_target_cures_the_leaking_table(shared):
+def test_beside_a_named_target_a_copy_is_harmless_and_a_column_that_knows_the_future_is_not(shared):
     path = shared / "bad" / "30_target_leak.csv"
     assert found(audit(read(path)), "repeated_series").examples == ("copy_of_y = y",)
-    assert audit(read(path, ReadOptions(target=("y",)))) == ()
+    (one,) = audit(read(path, ReadOptions(target=("y",))))
+    assert (one.code, one.examples) == ("series_knows_the_future", ("helper[t] = y[t + 1]",))
 
 
 def test_a_class_with_one_row_is_named(shared, tmp_path):

@@ -73,7 +73,7 @@ READ = {
     "08_irregular_frequency.csv": "irregular: 100 rows were moved",
     "09_all_nan_column.csv": "'temp_c'",
     "10_inf_values.csv": "4 infinite (or beyond float32) of 480 values",
-    "28_formula_injection.csv": "1 columns of text",
+    "28_formula_injection.csv": "1 columns that never change",
     "39_windows_newlines_quotes.csv": "cleaned",
 }
 

@@ -87,10 +87,13 @@ def test_values_and_ids_of_ett_are_those_of_the_file(shared):
     assert (data.stamps[0] == pd.DatetimeIndex(frame["date"])).all()
 
 
-def test_a_named_target_leaves_the_other_columns_out_and_says_so(shared):
-    data = read(shared / "etth1" / "ETTh1.csv", ReadOptions(target=("OT",)))
-    assert data.ids == ("OT",)
-    assert any("6 columns of numbers that are not targets were left out" in note for note in data.notes)
+def test_the_other_columns_are_the_covariates_of_a_named_target(shared):
+    path = shared / "etth1" / "ETTh1.csv"
+    data = read(path, ReadOptions(target=("OT",)))
+    assert (data.ids, data.channels) == (("OT",), ("y", "HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL"))
+    frame = pd.read_csv(path)
+    np.testing.assert_array_equal(data.series[0], frame[["OT", *data.channels[1:]]].to_numpy(np.float32))
+    assert "covariates HUFL" in data.format
 
 
 def test_m4_rows_equal_the_file_and_end_at_trailing_blanks(shared):

@@ -1,0 +1,138 @@
+"""Further columns of a forecasting file: what is known beside the target up to the present (past covariates).
+
+Numbers are taken as they are; cells among them that are no numbers count as missing. A column of text with 2 to 8
+values becomes one channel a value, 1 where the cell has it ("wind=NW"), or one channel in all where there are two.
+Columns that never change, text of more values, and dates are left out. Of more than 32 channels those are kept whose
+correlation with the target is largest in size over the first four fifths of the rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from advisor.data.dataset import Dataset
+from advisor.data.splits import HELD_SHARE
+from advisor.data.table import Table, is_missing, parse_numbers
+from advisor.data.time_axis import looks_like_dates
+from advisor.errors import InputError
+
+MOST_VALUES = 8
+MOST_COVARIATES = 32
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """Channels beside the target, a row each row of the file.
+
+    Attributes:
+        names: One a channel.
+        values: float64 (rows, channels), NaN where missing.
+    """
+
+    names: tuple[str, ...]
+    values: np.ndarray
+
+    @staticmethod
+    def none(rows: int) -> "Covariates":
+        """Return no covariates."""
+        return Covariates((), np.empty((rows, 0)))
+
+
+def choose_covariates(table: Table, free: Sequence[str], target: np.ndarray, notes: list[str]) -> Covariates:
+    """Return the covariates among the columns `free`, and say which were left out.
+
+    Args:
+        table: The cells.
+        free: Columns that are neither time, id nor target.
+        target: Its values, (rows,), NaN where missing.
+        notes: Added to.
+    """
+    names: list[str] = []
+    columns: list[np.ndarray] = []
+    left: dict[str, list[str]] = {"that never change": [], "of dates": [], f"of text of over {MOST_VALUES} values": []}
+    still, dated, wordy = left.values()
+    for name in free:
+        cells = table.cells(name)
+        if table.kinds[name] == "number":
+            found = {name: _numbers(cells, name, notes)}
+        elif looks_like_dates(cells[:20]):
+            dated.append(name)
+            continue
+        else:
+            values = sorted({cell for cell in cells if not is_missing(cell)})
+            if len(values) > MOST_VALUES:
+                wordy.append(name)
+                continue
+            values = values[1:] if len(values) == 2 else values
+            found = {f"{name}={value}": _is(cells, value) for value in values}
+        found = {key: column for key, column in found.items() if _varies(column)}
+        names += found
+        columns += found.values()
+        if not found:
+            still.append(name)
+    notes += [f"{len(some)} columns {why} were left out: {_some(some)}." for why, some in left.items() if some]
+    if not names:
+        return Covariates.none(len(table.rows))
+    chosen = Covariates(tuple(names), np.stack(columns, axis=1))
+    if len(names) > MOST_COVARIATES:
+        chosen = _most_related(chosen, target)
+        notes.append(f"{len(names) - MOST_COVARIATES} of {len(names)} covariates move least with the target: left out.")
+    return chosen
+
+
+def known_covariates(table: Table, like: Dataset, notes: list[str]) -> Covariates:
+    """Return the covariates that a model was trained with.
+
+    Args:
+        table: The cells of another file.
+        like: The training set; its channels after the first are the covariates.
+        notes: Added to.
+
+    Raises:
+        InputError: The file lacks a column; the message names all that are missing.
+    """
+    wanted = like.channels[1:]
+    sources = {name: name if name in table.names else name.rpartition("=")[0] for name in wanted}
+    lacking = sorted({source or name for name, source in sources.items() if source not in table.names})
+    if lacking:
+        raise InputError(
+            f"{table.file} lacks {len(lacking)} columns that the model reads beside the target: {_some(lacking)}",
+            "give a file with the columns of the training file",
+        )
+    columns = []
+    for name, source in sources.items():
+        cells = table.cells(source)
+        columns.append(_numbers(cells, name, notes) if name == source else _is(cells, name[len(source) + 1 :]))
+    return Covariates(wanted, np.stack(columns, axis=1) if columns else np.empty((len(table.rows), 0)))
+
+
+def _numbers(cells: list[str], name: str, notes: list[str]) -> np.ndarray:
+    values, bad = parse_numbers(cells)
+    if bad:
+        notes.append(f"{len(bad)} cells of covariate {name!r} are not numbers and count as missing.")
+    return values
+
+
+def _is(cells: list[str], value: str) -> np.ndarray:
+    return np.array([cell == value for cell in cells], dtype=np.float64)
+
+
+def _varies(column: np.ndarray) -> bool:
+    known = column[np.isfinite(column)]
+    return bool(known.size) and bool((known != known[0]).any())
+
+
+def _most_related(chosen: Covariates, target: np.ndarray) -> Covariates:
+    """Return the channels whose correlation with the target is largest, in file order."""
+    rows = max(2, round((1 - HELD_SHARE) * len(target)))
+    frame = pd.DataFrame(chosen.values[:rows]).replace([np.inf, -np.inf], np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        related = frame.corrwith(pd.Series(target[:rows])).abs().fillna(0.0).to_numpy()
+    keep = np.sort(np.argsort(-related, kind="stable")[:MOST_COVARIATES])
+    return Covariates(tuple(chosen.names[k] for k in keep), chosen.values[:, keep])
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (" ..." if len(names) > 5 else "")
