@@ -9,7 +9,7 @@ from hybrids.mixer import MixerConfig
 
 Layers = tuple[MixerConfig, ...]
 Pattern = Callable[[int, bool], Layers]
-Kind = Literal["recurrent", "attention", "linear", "hybrid", "convolution"]
+Kind = Literal["recurrent", "attention", "linear", "hybrid", "convolution", "feedforward"]
 
 POOLING = 4
 """Steps that the pooled hierarchy joins to one before its Transformer part."""
@@ -159,6 +159,7 @@ FAMILIES: dict[str, Family] = {
     "bigru": Family("bidirectional GRU", "recurrent", ("BI1",), {"bigru": _both_ways("gru")}),
     "lc_bilstm": Family("latency-controlled bidirectional LSTM", "recurrent", ("SC1",), {"lstm": _stack("lc_bilstm")}),
     "rnn": Family("plain RNN", "recurrent", ("SC3", "STR1"), {"rnn": _stack("rnn")}, True, True),
+    "mlp": Family("MLP on patches", "feedforward", ("beyond",), {"mlp": _stack("mlp")}),
     "encoder_decoder": Family(
         "encoder-decoder Transformer", "attention", ("SC2",), {}, needs="a sequence to write as the answer"
     ),

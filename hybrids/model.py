@@ -3,21 +3,22 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hybrids.backbone import Backbone
 from hybrids.block import BlockStyle
 from hybrids.frontends.series import SeriesConfig, SeriesFrontend
+from hybrids.frontends.window import WindowConfig, WindowFrontend
 from hybrids.heads.forecast import ForecastConfig, ForecastHead, last_window, scale_of
 from hybrids.heads.pooled import ClassifyConfig, ClassifyHead, RegressConfig, RegressHead
 from hybrids.layout import Layer
 from hybrids.mixer import reads_whole
-from hybrids.shapes import Lengths, Series
+from hybrids.shapes import Lengths, Series, Tokens
 
 Head = Annotated[ClassifyConfig | RegressConfig | ForecastConfig, Field(discriminator="kind")]
 
@@ -35,8 +36,16 @@ class ModelConfig(BaseModel):
     """Inner width of the feed-forward part over the model width, before gating; 0 leaves the part out."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     block: BlockStyle = BlockStyle()
-    frontend: SeriesConfig
+    frontend: SeriesConfig | WindowConfig
+    """window: forecasting only."""
     head: Head
+
+    @model_validator(mode="after")
+    def _windows_are_for_forecasts(self) -> Self:
+        """Refuse a window of the past where the whole series is to be read."""
+        if isinstance(self.frontend, WindowConfig) and not isinstance(self.head, ForecastConfig):
+            raise ValueError(f"a window front end forecasts; to {self.head.kind}, use a series front end.")
+        return self
 
     def build(self) -> "SequenceModel":
         """Return a freshly initialised model."""
@@ -54,7 +63,12 @@ class SequenceModel(nn.Module):
         super().__init__()
         self.config = config
         self.channels_in = config.channels_in
-        self.frontend = SeriesFrontend(config.frontend, config.width)
+        self.frontend: SeriesFrontend | WindowFrontend
+        if isinstance(config.frontend, WindowConfig):
+            assert isinstance(config.head, ForecastConfig)
+            self.frontend = WindowFrontend(config.frontend, config.width, config.head.look_back)
+        else:
+            self.frontend = SeriesFrontend(config.frontend, config.width)
         self.backbone = Backbone(config.layers, config.width, config.expansion, config.dropout, config.block)
         self.head: ClassifyHead | RegressHead | ForecastHead
         match config.head:
@@ -70,20 +84,30 @@ class SequenceModel(nn.Module):
     def forward(self, x: Series, lengths: Lengths) -> Tensor:
         """Return the answer; see the class."""
         if isinstance(self.head, ForecastHead):
-            return self._forecast(x, lengths, self.head)
+            z, mean, scale = self.standardise(last_window(x, lengths, self.head.config.look_back))
+            _, quantiles = self.forecast_scaled(z)
+            return quantiles * scale + mean
         tokens, counts = self.frontend(x, lengths)
         tokens, _ = self.backbone(tokens, None, counts)
         answer: Tensor = self.head(tokens, counts)
         return answer
 
-    def _forecast(self, x: Series, lengths: Lengths, head: ForecastHead) -> Tensor:
-        window = last_window(x, lengths, head.config.look_back)
+    def standardise(self, window: Series) -> tuple[Series, Tensor, Tensor]:
+        """Return a forecaster's window (B, look_back, C), scaled, and mean and deviation of its target, (B, 1, 1)."""
+        if isinstance(self.frontend, WindowFrontend):
+            return self.frontend.standardise(window)
         mean, scale = scale_of(window)
-        z = (window - mean) / scale
-        tokens, _ = self.frontend(with_seasonal_difference(z, head.config.season), full_lengths(z))
+        return (window - mean) / scale, mean, scale
+
+    def forecast_scaled(self, z: Series) -> tuple[Tokens, Tensor]:
+        """Return the last tokens of the backbone, and the scaled quantiles (B, H, 3), for a scaled window."""
+        assert isinstance(self.head, ForecastHead)
+        if isinstance(self.frontend, WindowFrontend):
+            tokens = self.frontend(z)
+        else:
+            tokens, _ = self.frontend(with_seasonal_difference(z, self.head.config.season), full_lengths(z))
         tokens, _ = self.backbone(tokens)
-        quantiles: Tensor = head(z, tokens)
-        return quantiles * scale + mean
+        return tokens, self.head(z, tokens)
 
     def flops(self, length: int) -> int:
         """Return the floating-point operations (matrix products) for one series of `length` steps."""

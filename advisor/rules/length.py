@@ -51,7 +51,7 @@ def short_sequences(facts: Facts) -> Fired | None:
     if found is not None and cost == "recurrence":
         upwards = found.recurrent_from is not None and facts.needed >= found.recurrent_from
         bound = min(LONG, max(facts.needed, found.longest if upwards else found.short_below))
-    return fired("LEN1", 1 - 0.5 * facts.needed / bound, words)
+    return fired("LEN1", 1 - 0.5 * facts.needed / max(1, bound), words)
 
 
 def long_sequences(facts: Facts) -> Fired | None:

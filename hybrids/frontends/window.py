@@ -1,0 +1,103 @@
+"""The window of a forecaster to tokens: scaling, seasonal differences, covariates and calendar, in patches.
+
+    z = (y - mean(y)) / deviation(y)                    target, by its own window
+    d_t = z_t - z_{t - season}, 0 before                for each season shorter than the window
+    v = (x - mean) / deviation                          covariates, by the training data
+    token = W [z, d over the steps of a patch; v and calendar at the last of them; mean of v over them] + b
+
+The last token ends with the window; the first is filled with zeros in front. The calendar is taken once a token, since
+its other steps follow from it; covariates in full were measured to cost more by overfitting than they tell
+(docs/LOG.md). One matrix product of L / patch rows; no convolution.
+Patches: Nie et al. 2023, arXiv:2211.14730. Scaling by the window: Kim et al. 2022 (RevIN).
+"""
+
+from typing import Annotated, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from hybrids.heads.forecast import scale_of
+from hybrids.shapes import Series, Tokens
+
+TINY = 1e-5
+
+
+class WindowConfig(BaseModel):
+    """Settings of `WindowFrontend`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    kind: Literal["window"] = "window"
+    channels_in: Annotated[int, Field(ge=1)] = 1
+    """C: the target, then covariates, then calendar."""
+    calendar: Annotated[int, Field(ge=0)] = 0
+    """How many of the last channels are calendar, which is not scaled."""
+    patch: Annotated[int, Field(ge=1)] = 1
+    """Steps of a token."""
+    seasons: tuple[Annotated[int, Field(ge=2)], ...] = ()
+    """Lags at which the target is differenced, each a channel of its own."""
+
+    @model_validator(mode="after")
+    def _has_a_target(self) -> Self:
+        """Refuse a calendar that leaves no channel for the target."""
+        if self.calendar >= self.channels_in:
+            raise ValueError(f"{self.calendar} calendar channels of {self.channels_in} leave no target.")
+        return self
+
+
+class WindowFrontend(nn.Module):
+    """Embed a standardised window as tokens.
+
+    Args:
+        config: Settings.
+        width: D, width of a token.
+        look_back: L, steps of every window.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: WindowConfig, width: int, look_back: int) -> None:
+        super().__init__()
+        self.config = config
+        self.look_back = look_back
+        self.tokens = -(-look_back // config.patch)
+        self.seasons = tuple(season for season in config.seasons if season < look_back)
+        self.register_buffer("mean", torch.zeros(config.channels_in))
+        self.register_buffer("scale", torch.ones(config.channels_in))
+        self.varying = config.channels_in - config.calendar
+        steps = config.patch * (1 + len(self.seasons))
+        self.embed = nn.Linear(steps + config.channels_in - 1 + self.varying - 1, width)
+
+    def fit(self, mean: Tensor, scale: Tensor) -> None:
+        """Set the scaling of the covariates from the training data, each (C,); target and calendar are left alone."""
+        part = slice(1, self.varying)
+        self.mean[part].copy_(mean[part])
+        self.scale[part].copy_(scale[part].clamp_min(TINY))
+
+    def standardise(self, window: Series) -> tuple[Series, Tensor, Tensor]:
+        """Return the scaled window (B, L, C), and mean and deviation of its target, (B, 1, 1)."""
+        target = window[..., :1]
+        mean, scale = scale_of(target)
+        others = (window[..., 1:] - self.mean[1:]) / self.scale[1:]
+        return torch.cat([(target - mean) / scale, others], dim=-1), mean, scale
+
+    def forward(self, z: Series) -> Tokens:
+        """Return the tokens (B, ceil(L / patch), D) of a scaled window (B, L, C)."""
+        differences = [F.pad(z[:, season:, :1] - z[:, :-season, :1], (0, 0, season, 0)) for season in self.seasons]
+        patch = self.config.patch
+        steps = torch.cat([z, *differences], dim=-1)
+        steps = F.pad(steps, (0, 0, self.tokens * patch - self.look_back, 0))
+        steps = steps.reshape(z.shape[0], self.tokens, patch, -1)
+        sizes = [1, self.varying - 1, self.config.calendar, len(self.seasons)]
+        target, covariates, calendar, lagged = torch.split(steps, sizes, dim=-1)
+        inputs = torch.cat([target, lagged], dim=-1).flatten(2)
+        if self.config.channels_in > 1:
+            inputs = torch.cat([inputs, covariates[:, :, -1], calendar[:, :, -1], covariates.mean(2)], dim=-1)
+        tokens: Tokens = self.embed(inputs)
+        return tokens
+
+    def flops(self, length: int) -> int:
+        """Return the floating-point operations for one window, whatever the `length` of the series."""
+        return 2 * self.tokens * self.embed.weight.numel()

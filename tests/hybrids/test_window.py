@@ -1,0 +1,110 @@
+"""A forecaster's window becomes tokens as the formula says, and the model around it keeps its laws."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from hybrids.families import layers
+from hybrids.frontends.series import SeriesConfig
+from hybrids.frontends.window import WindowConfig, WindowFrontend
+from hybrids.heads.forecast import ForecastConfig
+from hybrids.heads.pooled import ClassifyConfig
+from hybrids.model import ModelConfig
+
+STEPS, PATCH = 22, 5
+
+
+def frontend(**changes):
+    torch.manual_seed(0)
+    config = WindowConfig(**{"channels_in": 4, "calendar": 2, "patch": PATCH, "seasons": (3, 7, 40), **changes})
+    return WindowFrontend(config, 6, STEPS).double()
+
+
+def tokens_by_loops(part, z):
+    """Return the tokens of one scaled window (L, C), step by step."""
+    rows = []
+    for token in range(part.tokens):
+        end = STEPS - (part.tokens - 1 - token) * PATCH
+        inputs = []
+        for t in range(end - PATCH, end):
+            lags = [z[t, 0] - z[t - s, 0] if t >= s else 0.0 for s in (3, 7)]
+            inputs += [z[t, 0], *lags] if t >= 0 else [0.0] * 3
+        inputs += [*z[end - 1, 1:], z[max(0, end - PATCH) : end, 1].sum() / PATCH]
+        rows.append(part.embed.weight @ torch.tensor(inputs, dtype=z.dtype) + part.embed.bias)
+    return torch.stack(rows)
+
+
+def test_tokens_are_what_the_formula_says():
+    part, z = frontend(), torch.randn(3, STEPS, 4, dtype=torch.float64)
+    assert part.tokens == 5 and part.seasons == (3, 7)
+    torch.testing.assert_close(part(z), torch.stack([tokens_by_loops(part, row) for row in z]))
+
+
+def test_only_covariates_are_scaled_by_the_training_data():
+    part = frontend()
+    part.fit(torch.tensor([9.0, 5.0, 9.0, 9.0]), torch.tensor([9.0, 2.0, 9.0, 9.0]))
+    window = torch.randn(2, STEPS, 4, dtype=torch.float64)
+    z, mean, scale = part.standardise(window)
+    torch.testing.assert_close(z[..., 1], (window[..., 1] - 5) / 2)
+    torch.testing.assert_close(z[..., 2:], window[..., 2:])
+    torch.testing.assert_close(z[..., :1] * scale + mean, window[..., :1])
+    assert z[..., 0].mean(1).abs().max() < 1e-9
+
+
+def test_a_covariate_that_never_changes_does_no_harm():
+    part = frontend()
+    part.fit(torch.tensor([0.0, 5.0, 0.0, 0.0]), torch.zeros(4))
+    assert part.standardise(torch.full((1, STEPS, 4), 5.0, dtype=torch.float64))[0].isfinite().all()
+
+
+def model(family="gru", **changes):
+    torch.manual_seed(0)
+    head = ForecastConfig(horizon=4, look_back=STEPS, season=3, readout="all")
+    front = WindowConfig(channels_in=4, calendar=2, patch=PATCH, seasons=(3,))
+    facts = {"family": family, "channels_in": 4, "width": 8, "layers": layers(family, 1, False), **changes}
+    built = ModelConfig(**{"frontend": front, "head": head, **facts}).build().double().eval()
+    with torch.no_grad():
+        built.head.out.weight.normal_()
+    return built
+
+
+@pytest.mark.parametrize("family", ["gru", "transformer", "mlp"])
+def test_a_forecast_follows_level_and_size_of_its_target(family):
+    network, x, lengths = model(family), torch.randn(3, 30, 4, dtype=torch.float64), torch.tensor([30, 25, 22])
+    other = x.clone()
+    other[..., 0] = 7 * x[..., 0] - 3
+    torch.testing.assert_close(network(other, lengths), 7 * network(x, lengths) - 3, rtol=1e-3, atol=1e-3)
+
+
+def test_every_channel_is_read():
+    x = torch.randn(1, 30, 4, dtype=torch.float64, requires_grad=True)
+    (seen,) = torch.autograd.grad(model("mlp")(x, torch.tensor([30])).square().sum(), x)
+    assert seen[0, -STEPS:].abs().sum(0).all() and not seen[0, :-STEPS].any()
+
+
+def test_a_short_series_repeats_its_first_row():
+    network, x = model(), torch.randn(1, 10, 4, dtype=torch.float64)
+    longer = torch.cat([x[:, :1].expand(-1, 15, -1), x], dim=1)
+    torch.testing.assert_close(network(x, torch.tensor([10])), network(longer, torch.tensor([25])))
+
+
+def test_a_config_comes_back_from_json_with_its_own_front_end():
+    window = model().config
+    series = {"channels_in": 2, "patch": 2}
+    old = window.model_copy(update={"frontend": SeriesConfig(**series)}).model_dump(mode="json")
+    assert ModelConfig.model_validate_json(window.model_dump_json()) == window
+    assert isinstance(ModelConfig.model_validate({**old, "frontend": series}).frontend, SeriesConfig)
+
+
+def test_a_front_end_of_whole_series_still_forecasts():
+    network = model(channels_in=1, frontend=SeriesConfig(channels_in=2, patch=2, normalise="none"))
+    network.head.out.weight.data.zero_()
+    x = torch.arange(3.0, dtype=torch.float64).repeat(9)[None, :, None]
+    torch.testing.assert_close(network(x, torch.tensor([27]))[0, :, 1], x[0, :4, 0])
+
+
+def test_windows_are_refused_where_the_whole_series_is_asked_for():
+    with pytest.raises(ValidationError, match="to classify, use a series front end"):
+        model(head=ClassifyConfig(classes=2))
+    with pytest.raises(ValidationError, match="leave no target"):
+        WindowConfig(channels_in=2, calendar=2)
