@@ -151,6 +151,9 @@ def recommend(
     rules: str | Path | None = None,
     target_device: str | Path | None = None,
     missing_operators: Sequence[str] = (),
+    committee: int | None = None,
+    networks_only: bool = False,
+    store: bool = True,
     say: Callable[[str], None] = quiet,
     started: float | None = None,
 ) -> Recommendation:
@@ -177,6 +180,9 @@ def recommend(
         target_device: File that `advisor device --calibrate -o FILE` wrote on the device that the model is for;
             latencies are then predicted for it.
         missing_operators: What the target lacks, as ONNX or torch names it; counts against the families that use it.
+        committee: Most networks that may answer together in the kept model; 0 or 1: one; None: as many as pay.
+        networks_only: No baselines but the naive reference, and a network is recommended.
+        store: Whether the best configurations of earlier runs on similar data are tried, and those of this one kept.
         say: Told a line at a time what happens.
         started: `time.monotonic()` at which the clock began; None: now.
 
@@ -224,6 +230,9 @@ def recommend(
         rules=str(Path(rules).resolve()) if rules else None,
         target_device=str(Path(target_device).resolve()) if target_device else None,
         missing_operators=tuple(missing_operators),
+        committee=committee,
+        networks_only=networks_only,
+        store=store,
     )
     from advisor.carry_out import carry_out
 

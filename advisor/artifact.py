@@ -1,6 +1,6 @@
 """The model folder: settings as JSON, weights as safetensors, and a card that says what the model is for.
 
-config.json           `ModelConfig` (networks) or `BaselineConfig`
+config.json           `ModelConfig`, `CommitteeConfig` or `BaselineConfig`
 weights.safetensors   the state dict; its metadata repeats the config, so that files of two saves are not mixed
 card.json card.md     `ModelCard`, for programs and for people
 """
@@ -20,6 +20,7 @@ from advisor.baselines import Baseline, BaselineConfig, build
 from advisor.errors import InputError
 from advisor.records import Record
 from advisor.runs import write_text
+from hybrids.committee import Committee, CommitteeConfig
 from hybrids.model import ModelConfig, SequenceModel
 from profiles.task import Task
 
@@ -35,6 +36,9 @@ class ModelCard(Record):
     classes: tuple[str, ...] = ()
     """In the order of the logits; empty unless classify."""
     channels: tuple[str, ...]
+    """What the model reads, in this order; of a forecast: the target, past covariates, calendar."""
+    calendar: tuple[str, ...] = ()
+    """The last of the channels: those that are computed from the stamps; see `advisor.data.calendar`."""
     horizon: Annotated[int, Field(ge=1)] | None = None
     """Steps ahead; None unless forecast."""
     season: Annotated[int, Field(ge=1)] = 1
@@ -60,11 +64,18 @@ class ModelCard(Record):
         """Refuse a card that lacks what its task needs."""
         if self.task == "classify" and len(self.classes) < 2:
             raise ValueError(f"classify needs at least 2 classes, got {len(self.classes)}")
-        if self.task == "forecast" and (self.horizon is None or len(self.quantiles) != 3 or len(self.channels) != 1):
-            raise ValueError("forecast needs a horizon, 3 quantiles and 1 channel")
+        if self.task == "forecast" and (self.horizon is None or len(self.quantiles) != 3 or not self.read):
+            raise ValueError("forecast needs a horizon, 3 quantiles and a target channel")
+        if self.calendar != self.channels[len(self.read) :]:
+            raise ValueError(f"the calendar {self.calendar} is not the end of the channels {self.channels}")
         if self.train_length_min > self.train_length_max:
             raise ValueError(f"train_length_min {self.train_length_min} is above the max {self.train_length_max}")
         return self
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Return the channels that are read from a file."""
+        return self.channels[: len(self.channels) - len(self.calendar)]
 
     def markdown(self) -> str:
         """Return the card for people."""
@@ -86,6 +97,12 @@ class ModelCard(Record):
             "versions": ", ".join(f"{name} {version}" for name, version in self.versions.items()),
         }
         if self.task == "forecast":
+            rows["covariates"] = f"{_some(self.read[1:]) or 'none'} (past values only)"
+            if self.calendar:
+                rows["calendar"] = (
+                    f"{_some(self.calendar)} of 2 pi times the share of the cycle that has passed: of the day since "
+                    "midnight, of the week since Monday 00:00, of the year since 1 January"
+                )
             rows["step"] = f"{self.freq or self.step or 'as in the file'}; season of {self.season} steps"
         table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in rows.items())
         return f"# {self.family}, to {self.task}\n\n| | |\n|---|---|\n{table}\n"
@@ -104,12 +121,12 @@ def save_model(model: nn.Module, folder: Path, card: ModelCard) -> None:
     """Write the model folder; every file is replaced in one step.
 
     Args:
-        model: A `SequenceModel` or a fitted `Baseline`.
+        model: A `SequenceModel`, a `Committee` of them, or a fitted `Baseline`.
         folder: Made if missing.
         card: What is said of the model.
     """
-    if not isinstance(model, SequenceModel | Baseline):
-        raise TypeError(f"only a SequenceModel or a Baseline can be saved, got {type(model).__name__}")
+    if not isinstance(model, SequenceModel | Committee | Baseline):
+        raise TypeError(f"only a SequenceModel, a Committee or a Baseline can be saved, got {type(model).__name__}")
     config = model.config.model_dump_json()
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()}
@@ -156,4 +173,6 @@ def _empty(config: dict[str, object]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         if config.get("kind") == "network":
             return ModelConfig.model_validate(config).build()
+        if config.get("kind") == "committee":
+            return CommitteeConfig.model_validate(config).build()
         return build(BaselineConfig.model_validate(config))

@@ -1,23 +1,30 @@
 """From data that were read to a recommendation: what is known, the search, the conclusion."""
 
+import json
 import platform
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from advisor import calibrations, knowledge
 from advisor.audit import audit
 from advisor.conclude import conclude
 from advisor.data import HELD_SHARE, Dataset
+from advisor.data.calendar import calendar_words
 from advisor.data.profile import profile_of
 from advisor.errors import InputError, NoCandidateError
 from advisor.records import Recommendation, Request
 from advisor.rules import Advice, OwnRule
 from advisor.runs import Run
+from advisor.search import store
 from advisor.search.clock import Clock
+from advisor.search.context import Settings
 from advisor.search.driver import Search
 from advisor.search.gate import trivial
+from advisor.search.knobs import Knobs
+from advisor.search.lock import only_driver
 from advisor.search.prepare import prepare
-from advisor.search.problem import Plan
+from advisor.search.problem import Plan, Problem
 from hybrids.families import FAMILIES
 from profiles.budget import Budget
 from profiles.data import DataProfile
@@ -26,6 +33,8 @@ from profiles.target import Target, TargetError
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "optuna", "pandas", "onnx", "onnxruntime")
 MOST_WORKERS = 8
+DECIDES = ("test", "task", "target", "time", "id", "horizon", "seed", "streaming")
+"""Of a request: what the results of a run depend on beside the data."""
 TARGET_SHARE = 0.15
 """Of the limit, for timing this device against a target where that was not done before."""
 
@@ -55,48 +64,83 @@ def carry_out(
     for one in findings:
         if one.severity == "error":
             raise InputError(one.says, one.do)
-    known = knowledge.know(
-        facts,
-        machine,
-        findings,
-        problem,
-        request,
-        budget,
-        request.families or tuple(FAMILIES),
-        own,
-    )
-    for line in knowledge.words(known):
-        say(line)
     versions = {**{name: _version(name) for name in PACKAGES}, "python": platform.python_version()}
-    run.write("run", {"request": request.model_dump(), "versions": versions, "sha256": dataset.sha256})
-    run.write("budget", budget)
-    known.save(run)
-    problem.save(run.work)
-    cores = available_cores()
-    search = Search(
-        problem,
-        families=tuple(one.family for one in known.advice.ranking),
-        budget=budget,
-        device=request.device,
-        clock=Clock(started, request.time_limit_s),
-        run=run,
-        seed=request.seed,
-        trials=request.trials,
-        workers=1 if request.device != "cpu" else max(1, min(cores, MOST_WORKERS)),
-        say=say,
-        target=_target(request, known.advice, say),
-    )
-    try:
-        admitted = search.gate()
-        if not admitted:
+    asked = {"request": request.model_dump(), "versions": versions, "sha256": dataset.sha256}
+    with only_driver(run):
+        _same_question(run, asked)
+        run.write("run", asked)
+        run.write("budget", budget)
+        problem.save(run.work)
+        workers = 1 if request.device != "cpu" else max(1, min(available_cores(), MOST_WORKERS))
+        settings = Settings(
+            budget, request.device, request.seed, request.trials, workers, request.committee, request.networks_only
+        )
+        search = Search(problem, settings, Clock(started, request.time_limit_s), run, say)
+        try:
+            search.load()
             refuse_if_nothing_fits(search, budget)
-        search.explore(admitted)
-        search.final()
-        if not search.outcome.contenders:
-            _no_candidate(search)
-        return conclude(search, known, dataset, request, versions, started)
-    finally:
-        search.close()
+            if request.target_device is None:
+                search.begin()
+            families = request.families or tuple(FAMILIES)
+            known = knowledge.know(facts, machine, findings, problem, request, budget, families, own)
+            for line in knowledge.words(known):
+                say(line)
+            known.save(run)
+            ranked = tuple(one.family for one in known.advice.ranking)
+            target = _target(request, known.advice, say)
+            given = _given(run, request, problem, ranked, asked, say)
+            if not search.explore(ranked, given, target):
+                _no_candidate(search)
+            if _learns(request) and search.race is not None and (kept := store.keep(problem, search.race)):
+                say(f"store: {kept} configurations better than their default are kept for runs on similar data")
+            return conclude(search, known, dataset, request, versions, started)
+        finally:
+            search.close()
+
+
+def _learns(request: Request) -> bool:
+    """Return whether earlier runs may help: never where a number of trials asks for the same answer every time."""
+    return request.store and request.trials is None
+
+
+def _given(
+    run: Run,
+    request: Request,
+    problem: Problem,
+    families: tuple[str, ...],
+    asked: dict[str, Any],
+    say: Callable[[str], None],
+) -> dict[str, list[Knobs]]:
+    """Return family -> configurations of earlier runs on similar data, written down in run.json."""
+    if not _learns(request):
+        return {}
+    given = store.warm_start(problem, families)
+    run.write("run", {**asked, "given": {f: [k.model_dump(mode="json") for k in of] for f, of in given.items()}})
+    if given:
+        count = sum(len(knobs) for knobs in given.values())
+        say(
+            f"store: {count} configurations from earlier runs on similar data are tried after the defaults (--no-store)"
+        )
+    return given
+
+
+def _same_question(run: Run, asked: dict[str, Any]) -> None:
+    """Refuse to go on with a run that was begun on other data or divided otherwise: its results would not fit.
+
+    Raises:
+        InputError: what decides the data or their division differs.
+    """
+    if not (run.path / "run.json").exists():
+        return
+    before = run.read("run")
+    old, new = before["request"], asked["request"]
+    other = [name for name in DECIDES if old.get(name) != json.loads(json.dumps(new[name]))]
+    if before["sha256"] != asked["sha256"]:
+        other.insert(0, "the data file")
+    if other:
+        raise InputError(
+            f"{run.path} was begun with another {other[0].replace('_', ' ')}.", "say --out ANOTHER to begin anew."
+        )
 
 
 def _target(request: Request, advice: Advice, say: Callable[[str], None]) -> Target | None:
@@ -120,6 +164,9 @@ def _say_plan(say: Callable[[str], None], facts: DataProfile, plan: Plan) -> Non
     if facts.task == "forecast":
         task += f", horizon {plan.horizon}, season {facts.season if facts.season > 1 else 'none found'}"
     say(f"task: {task}; {size}")
+    if plan.task == "forecast":
+        covariates = f"{', '.join(plan.covariates)} (past only)" if plan.covariates else "none"
+        say(f"covariates: {covariates}; calendar: {calendar_words(plan.calendar) or 'none'}")
     say(f"test: {plan.test_words}; choices are made on {plan.folds} folds of the rest")
 
 

@@ -6,6 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from advisor.compare import Comparison, Scores, compare, luck_of
 from advisor.metrics import METRICS
 from advisor.stats import corrected_t, holm
 from profiles.task import Task
@@ -73,13 +74,32 @@ class Choice(Generic[Judged]):
         best: The best mean over the folds.
         tied: Families that the test cannot tell from the best (p-value above 5 %, corrected and adjusted); the best
             itself, where it is not chosen and cannot be told from the chosen. Empty where no test was made.
-        p_values: Adjusted p-value of each contender against the best; empty with one fold, which allows no test.
+        p_values: Adjusted p-value of each contender against the best; empty where no test is possible. 1 for one whose
+            luck in training is not known.
+        tested: What the test took as independent, in words; empty where no test was made.
     """
 
     chosen: Judged
     best: Judged
     tied: tuple[str, ...]
     p_values: dict[str, float]
+    tested: str = ""
+
+
+def train_share(plan: Division) -> float:
+    """Return the share of the data that the models judged on a fold are trained on."""
+    return plan.folds / (plan.folds + 1) if plan.task == "forecast" or plan.folds < 2 else 1 - 1 / plan.folds
+
+
+def difference(a: Entry, b: Entry, plan: Division, scores: Mapping[str, Scores] | None = None) -> Comparison:
+    """Return how A differs from B: on their units where the scores of both are known, else on the fold means."""
+    if scores and a.family in scores and b.family in scores:
+        luck = luck_of(scores.values(), plan.task)
+        return compare(scores[a.family], scores[b.family], plan.task, train_share(plan), luck)
+    gaps = np.array([a.folds[k] - b.folds[k] for k in sorted(b.folds)])
+    if len(gaps) < 2:
+        return Comparison(float(gaps.mean()), None, "nothing", 0)
+    return Comparison(float(gaps.mean()), corrected_t(gaps, train_share(plan)), "folds", len(gaps))
 
 
 def margin_of(plan: Division, quality: float, units: int) -> float:
@@ -89,26 +109,34 @@ def margin_of(plan: Division, quality: float, units: int) -> float:
     return MARGIN[plan.task] * abs(quality)
 
 
-def choose(contenders: Sequence[Judged], plan: Division, units: int) -> Choice[Judged]:
+def choose(
+    contenders: Sequence[Judged], plan: Division, units: int, scores: Mapping[str, Scores] | None = None
+) -> Choice[Judged]:
     """Return the cheapest contender within the margin of the best.
 
     Cheapest is fewest operations, then smallest file: facts that do not change from run to run, unlike a latency.
-    A tie is what the corrected test cannot tell from the best; it is printed, and the margin decides. With one fold
-    there is no test and no tie. `units` is the number of series that the folds hold together.
+    A tie is what the corrected test cannot tell from the best; it is printed, and the margin decides. Where no test is
+    possible there is no tie.
+
+    Args:
+        contenders: At least one; all with the same folds.
+        plan: Task and number of folds.
+        units: Series that the folds hold together.
+        scores: Name of a contender -> its scores unit by unit, where they are known; else fold means are compared.
     """
     metric = METRICS[plan.task]
     sign = -1.0 if metric.higher_is_better else 1.0
     best = min(contenders, key=lambda c: (sign * c.mean, c.cost.flops, c.family))
-    others = [c for c in contenders if c is not best]
-    folds = sorted(best.folds)
+    found = {c.family: difference(c, best, plan, scores) for c in contenders if c is not best}
     p_values = {}
-    if len(folds) > 1:
-        train_share = 1 - 1 / plan.folds if plan.task != "forecast" else 1 - 1 / (plan.folds + 1)
-        raw = [corrected_t(np.array([c.folds[k] - best.folds[k] for k in folds]), train_share) for c in others]
-        p_values = {c.family: p for c, p in zip(others, holm(raw), strict=True)}
+    judged = [c for c in found.values() if c.p_value is not None]
+    if judged:
+        raw = [1.0 if c.p_value is None else c.p_value for c in found.values()]
+        pairs = len(contenders) * (len(contenders) - 1) // 2
+        p_values = dict(zip(found, holm(raw, pairs), strict=True))
     margin = margin_of(plan, best.mean, units)
     near = [c for c in contenders if abs(c.mean - best.mean) <= margin]
     chosen = min(near, key=lambda c: (c.cost.flops, c.cost.size_mib, c.family))
     rivals = {c.family: chosen.family if c is best else c.family for c in contenders if c is not chosen}
     tied = tuple(family for family, other in rivals.items() if p_values.get(other, 0.0) > LEVEL)
-    return Choice(chosen, best, tied, p_values)
+    return Choice(chosen, best, tied, p_values, judged[0].words(plan.task) if judged else "")

@@ -5,19 +5,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pandas as pd
-from safetensors.torch import load_file
 from torch import nn
 
 from advisor import explain
 from advisor.artifact import ModelCard, save_model
-from advisor.choose import choose, margin_of
+from advisor.choose import margin_of
 from advisor.data import Dataset
 from advisor.knowledge import Knowledge
 from advisor.records import Recommendation, Request
 from advisor.report.html import write_report
 from advisor.search.driver import Search
-from advisor.search.outcome import load_baseline
 from advisor.search.problem import Problem
+from hybrids.committee import Committee
 from hybrids.heads.forecast import ForecastConfig
 from hybrids.model import SequenceModel
 from profiles.gradient_reach import GradientReach, compare
@@ -33,26 +32,19 @@ def conclude(
     started: float,
 ) -> Recommendation:
     """Return the recommendation and leave the model, its card and the report in the run folder."""
-    plan, problem, budget, run = search.plan, search.problem, search.budget, search.run
-    choice = choose(search.outcome.contenders, plan, len(problem.rows))
-    chosen = choice.chosen
-    if chosen.gated is None:
-        model: nn.Module = load_baseline(chosen.weights)
-        test = chosen.test
-    else:
-        weights, test = search.refit(chosen)
-        model = chosen.gated.config.build()
-        model.load_state_dict(load_file(weights))
-    cost = search.cost(model, chosen.cost.length, 0.3)
-    final = replace(chosen, cost=cost, test=test)
-    search.outcome.contenders[search.outcome.contenders.index(chosen)] = final
-    choice = replace(choice, chosen=final, best=final if choice.best is chosen else choice.best)
-    quality = explain.test_quality(problem, test)
-    ranked = explain.ranking(choice, search.outcome, problem, budget, search.families)
+    at = search.context
+    plan, problem, budget, run = at.plan, at.problem, at.settings.budget, at.run
+    choice = search.choose()
+    final, done = search.finish(choice.chosen)
+    model, cost = done.model, final.cost
+    search.outcome.contenders[search.outcome.contenders.index(choice.chosen)] = final
+    choice = replace(choice, chosen=final, best=final if choice.best is choice.chosen else choice.best)
+    quality = explain.test_quality(problem, done.test)
+    ranked = explain.ranking(choice, search.outcome, problem, budget, at.families)
     unit = "origin" if plan.task == "forecast" else "fold"
-    how = f"the mean {search.metric.name} over {plan.folds} {unit}s" if plan.folds > 1 else f"one {unit} alone"
+    how = f"the mean {at.metric.name} over {plan.folds} {unit}s" if plan.folds > 1 else f"one {unit} alone"
     missed = budget.misses(cost)
-    reasons = explain.reasons(choice, ranked, quality, budget, request, how)
+    reasons = (*explain.reasons(choice, ranked, quality, budget, request, how), *done.says)
     reached = _reach(model, problem)
     if reached is not None:
         run.write("model_reach", reached)
@@ -74,20 +66,22 @@ def conclude(
         tied_with=choice.tied,
         judged=len(problem.rows) or None,
         baselines=tuple(r for r in ranked if r.baseline),
-        advice=explain.checks(
-            known.advice, ranked, search.metric, margin_of(plan, choice.best.mean, len(problem.rows))
-        ),
+        advice=explain.checks(known.advice, ranked, at.metric, margin_of(plan, choice.best.mean, len(problem.rows))),
         reasons=reasons,
         request=request,
         versions=versions,
         wall_s=time.monotonic() - started,
+        busy_s=at.pool.busy_s,
+        workers=at.settings.workers,
+        members=done.members,
     )
     card = ModelCard(
         task=plan.task,
         family=final.family,
         baseline=final.baseline,
         classes=dataset.classes,
-        channels=dataset.channels,
+        channels=(*dataset.channels, *plan.calendar),
+        calendar=plan.calendar,
         horizon=plan.horizon or None,
         season=plan.season,
         freq=dataset.freq,
@@ -111,6 +105,7 @@ def conclude(
 
 def _reach(model: nn.Module, problem: Problem) -> GradientReach | None:
     """Return how far the gradient of a network reaches on its own data; None for a baseline."""
+    model = model.members[0] if isinstance(model, Committee) else model
     if not isinstance(model, SequenceModel):
         return None
     head = model.config.head

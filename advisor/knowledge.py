@@ -8,6 +8,7 @@ import numpy as np
 from advisor import audit, calibrations, counterfactual
 from advisor.audit import Finding
 from advisor.counterfactual import Turn
+from advisor.data.scratch import forget
 from advisor.records import Request
 from advisor.rules import Advice, Facts, OwnRule, advise, facts_from
 from advisor.runs import Run
@@ -122,10 +123,12 @@ def dependence_of(problem: Problem, profile: DataProfile, request: Request) -> D
     limit = request.time_limit_s
     seconds = MOST_S if limit is None else float(np.clip(SHARE * limit, LEAST_S, MOST_S))
     if plan.task == "forecast":
-        series: list[np.ndarray] = [one[:, None] for one in problem.series]
-        return measure_dependence(
+        series: list[np.ndarray] = [one[:, :1] for one in problem.series]
+        found = measure_dependence(
             series, plan.task, horizon=plan.horizon, seasons=profile.seasons, seconds=seconds, seed=request.seed
         )
+        forget(problem.all_series.flat)
+        return found
     rows = problem.rows
     series = [x[:n] for x, n in zip(rows.x, rows.lengths, strict=True)]
     return measure_dependence(series, plan.task, rows.y, seconds=seconds, seed=request.seed)

@@ -37,6 +37,12 @@ class Request(Record):
     """File with the calibration of the device that the model is for, where it is another one."""
     missing_operators: tuple[str, ...] = ()
     """Operators that the user says the target lacks."""
+    committee: int | None = None
+    """Most networks that may answer together; 0 or 1: one; None: as many as pay."""
+    networks_only: bool = False
+    """Whether the baselines stood aside, but for the naive reference."""
+    store: bool = True
+    """Whether configurations of earlier runs could be tried, and those of this one kept."""
 
 
 class Measured(Record):
@@ -133,3 +139,9 @@ class Recommendation(Record):
     request: Request
     versions: dict[str, str]
     wall_s: float
+    busy_s: float | None = None
+    """Seconds that the workers spent in training and judging, all together; None in older runs."""
+    workers: int | None = None
+    """Processes side by side."""
+    members: int = 1
+    """Networks that answer together in the kept model."""

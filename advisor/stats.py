@@ -26,11 +26,18 @@ def corrected_t(differences: np.ndarray, train_share: float) -> float:
     return float(2 * stats.t.sf(abs(t), k - 1))
 
 
-def holm(p_values: list[float]) -> list[float]:
-    """Return the p-values adjusted for their number (Holm 1979), in the order given."""
+def holm(p_values: list[float], among: int | None = None) -> list[float]:
+    """Return the p-values adjusted for their number (Holm 1979), in the order given.
+
+    Args:
+        p_values: Of the tests that are asked about.
+        among: Tests that the smallest stands out of, if more than these: K contenders compared with the one that the
+            same scores made the best are judged as all K (K - 1) / 2 pairs are, or equal ones look different too often.
+    """
     order = np.argsort(p_values)
+    number = max(among or 0, len(p_values))
     adjusted, highest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[int(i)]))
+        highest = max(highest, min(1.0, (number - rank) * p_values[int(i)]))
         adjusted[int(i)] = highest
     return adjusted

@@ -16,6 +16,7 @@ def inspect(data: Path, to_json: bool, **options: Any) -> None:
     """Say what DATA was taken for, what else it could be, and what was changed in reading."""
     from advisor import api
     from advisor.audit import lines as audited
+    from advisor.data.calendar import calendar_words, choose_calendar
 
     found = api.inspect(
         data, task=options["task"], target=options["target"], time=options["time_column"], id=options["id_column"]
@@ -26,6 +27,8 @@ def inspect(data: Path, to_json: bool, **options: Any) -> None:
             {
                 "format": dataset.format,
                 "task": dataset.task,
+                "covariates": dataset.channels[1:] if dataset.task == "forecast" else (),
+                "calendar": choose_calendar(dataset.stamps or ()),
                 "rivals": dataset.rivals,
                 "notes": dataset.notes,
                 "profile": found.profile.model_dump(mode="json"),
@@ -34,6 +37,11 @@ def inspect(data: Path, to_json: bool, **options: Any) -> None:
         )
         return
     click.echo(f"format: {dataset.format}\ntask: {dataset.task}")
+    if dataset.task == "forecast":
+        calendar = calendar_words(choose_calendar(dataset.stamps or ()))
+        click.echo(
+            f"covariates (past only): {', '.join(dataset.channels[1:]) or 'none'}\ncalendar: {calendar or 'none'}"
+        )
     parts = {"could also be": dataset.rivals, "changed in reading": dataset.notes, "audit": audited(found.findings)}
     for title, lines in parts.items():
         click.echo(f"{title}: {'nothing' if not lines else ''}")

@@ -3,8 +3,10 @@
 import math
 import time
 
-PHASES = {"baselines": 0.25, "start": 0.46, "refine": 0.60, "final": 0.82, "refit": 0.955}
-"""Share of the limit by which each phase has ended; the rest is for measuring, the report and leaving."""
+PHASES = {"race": 0.42, "final": 0.67, "refit": 1.0}
+"""Share of the time between the opening of the race and the end of the search by which each phase has ended."""
+LEAVING_SHARE, LEAVING_S = 0.03, 2.2
+"""What measuring, the report and leaving take of the limit, and at least in seconds."""
 
 
 class Clock:
@@ -17,20 +19,31 @@ class Clock:
 
     def __init__(self, started: float, limit_s: float | None) -> None:
         self.started, self.limit_s = started, limit_s
+        self._opened = started
+        self._raced: float | None = None
+
+    def open(self) -> None:
+        """Say that the race opens now: reading and measuring the data are over."""
+        self._opened = time.monotonic()
+
+    def race_is_over(self) -> None:
+        """Say that the race ended now: the final shares what is really left."""
+        self._raced = time.monotonic()
 
     def end_of(self, phase: str) -> float:
         """Return the `time.monotonic()` by which `phase` must have ended."""
-        return math.inf if self.limit_s is None else self.started + self.limit_s * PHASES[phase]
+        if self.limit_s is None:
+            return math.inf
+        leaving = max(LEAVING_SHARE * self.limit_s, min(LEAVING_S, 0.1 * self.limit_s))
+        end = self.started + self.limit_s - leaving
+        begin, share = self._opened, PHASES[phase]
+        if self._raced is not None and phase != "race":
+            begin, share = self._raced, (share - PHASES["race"]) / (1 - PHASES["race"])
+        return begin + share * (end - begin)
 
     def until(self, phase: str) -> float:
         """Return the seconds left to `phase`, at least 0."""
         return max(0.0, self.end_of(phase) - time.monotonic())
-
-    def lasts(self, phase: str) -> float:
-        """Return the seconds that the clock plans for `phase`."""
-        ends = list(PHASES.values())
-        at = list(PHASES).index(phase)
-        return math.inf if self.limit_s is None else self.limit_s * (ends[at] - (ends[at - 1] if at else 0.0))
 
     def used_s(self) -> float:
         """Return the seconds since the command began."""

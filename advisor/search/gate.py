@@ -3,14 +3,17 @@
 With a target device, candidates are measured here and judged by the latency predicted for there (profiles.target).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
 
-from advisor.search.knobs import Knobs, smaller, start
+from advisor.search.knobs import Knobs, smaller
+from advisor.search.memory import FULL, out_of_memory
 from advisor.search.problem import Plan
-from advisor.search.recipes import build
+from advisor.search.recipes import build, start
 from hybrids import ModelConfig, SequenceModel
+from hybrids.errors import HybridError
 from profiles.budget import Budget, Miss
 from profiles.cost import Cost, measure
 from profiles.target import Target
@@ -30,6 +33,23 @@ class Gated:
     def excess(self) -> float:
         """Return by how much the worst limit is broken, as a share of the limit; 0 where all are kept."""
         return max((miss.ratio - 1 for miss in self.misses), default=0.0)
+
+    @property
+    def why(self) -> str:
+        """Return in words why it is refused; empty where it is not."""
+        return str(self.misses[0]) if self.misses else ""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A candidate that could not be measured."""
+
+    family: str
+    knobs: Knobs
+    config: ModelConfig
+    why: str
+    cost: None = None
+    excess: float = 1.0
 
 
 def length_asked(plan: Plan, config: ModelConfig | None = None) -> int:
@@ -59,22 +79,36 @@ def admit(
     device: str,
     seconds: float = 0.05,
     target: Target | None = None,
-) -> Gated:
-    """Build and measure one candidate."""
+) -> Gated | Refused:
+    """Build and measure one candidate; one that this machine has no memory for is refused."""
     config = build(family, knobs, plan, causal=budget.streaming)
-    cost = cost_of(config.build(), length_asked(plan, config), budget, device, seconds, target)
+    try:
+        cost = cost_of(config.build(), length_asked(plan, config), budget, device, seconds, target)
+    except HybridError as error:
+        return Refused(family, knobs, config, f"it cannot be built: {error}")
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        return Refused(family, knobs, config, f"{FULL} when it was measured")
     return Gated(family, knobs, config, cost, budget.misses(cost))
 
 
-def admit_or_shrink(family: str, plan: Plan, budget: Budget, device: str, target: Target | None = None) -> list[Gated]:
+def admit_or_shrink(
+    family: str, plan: Plan, budget: Budget, device: str, target: Target | None = None
+) -> list[Gated | Refused]:
     """Return the candidates tried from the default downwards; only the last can be inside the budget."""
-    tried: list[Gated] = []
-    knobs: Knobs | None = start(family)
-    while knobs is not None:
-        tried.append(admit(family, knobs, plan, budget, device, target=target))
-        if not tried[-1].misses:
+    return shrink(start(family, plan), lambda knobs: admit(family, knobs, plan, budget, device, target=target))
+
+
+def shrink(knobs: Knobs, admits: Callable[[Knobs], Gated | Refused]) -> list[Gated | Refused]:
+    """Return what `admits` says of `knobs` and of ever smaller ones, until one is not refused."""
+    tried: list[Gated | Refused] = []
+    at: Knobs | None = knobs
+    while at is not None:
+        tried.append(admits(at))
+        if not tried[-1].why:
             break
-        knobs = smaller(knobs)
+        at = smaller(at)
     return tried
 
 

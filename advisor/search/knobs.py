@@ -23,6 +23,8 @@ class Knobs(BaseModel):
     """Factor on the default look-back; forecasting only."""
     variant: str = ""
     """Which pattern of the family's layers; empty for its first."""
+    mixer: dict[str, int | float] = {}
+    """Settings of the mixers by name, such as "ssm.states"; what is left out is at its default."""
 
 
 def start(family: str) -> Knobs:

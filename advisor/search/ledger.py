@@ -1,13 +1,16 @@
-"""Writes every finished trial into the run folder at once, so that nothing computed is lost."""
+"""Writes every finished trial into the run folder."""
 
+import json
+from itertools import count
 from typing import Any, Literal
 
 import numpy as np
 
 from advisor.records import Trial
 from advisor.runs import Run
-from advisor.search.gate import Gated
+from advisor.search.gate import Gated, Refused
 from advisor.search.jobs import Result
+from advisor.search.knobs import Knobs
 from profiles.budget import Budget
 from profiles.cost import Cost
 
@@ -15,35 +18,38 @@ State = Literal["complete", "pruned", "infeasible", "failed"]
 
 
 class Ledger:
-    """Appends trials to the run's file and to `trials`, the list of all so far."""
+    """Appends trials to the run's file and to `trials`, the list of all so far; a trial that is there is left alone.
+
+    A trial keeps its number for good: the configuration that an earlier part of the run recorded finds it again.
+    """
 
     def __init__(self, run: Run, trials: list[Trial], budget: Budget, seed: int) -> None:
         self._run, self.trials, self._budget, self._seed = run, trials, budget, seed
-        self._baselines = {t.family for t in trials if t.baseline}
+        self._recorded = {t.number for t in trials}
+        self._numbers = {_name(t.family, t.config.get("knobs")): t.number for t in trials}
 
-    def next_number(self) -> int:
-        """Return the number of the next trial."""
-        return max((t.number for t in self.trials), default=-1) + 1
-
-    def trained(self) -> int:
-        """Return how many networks were trained, or failed in training."""
-        return sum(t.state in ("complete", "failed") and not t.baseline for t in self.trials)
+    def number(self, family: str, knobs: Knobs | None) -> int:
+        """Return the number of a configuration, or of a baseline where `knobs` is None."""
+        name = _name(family, knobs.model_dump(mode="json") if knobs else None)
+        if name not in self._numbers:
+            taken = set(self._numbers.values())
+            self._numbers[name] = next(n for n in count() if n not in taken)
+        return self._numbers[name]
 
     def record(
         self,
-        gated: Gated,
+        gated: Gated | Refused,
         state: State,
         result: Result | None = None,
         quality: float | None = None,
         reason: str = "",
-        number: int | None = None,
     ) -> None:
         """Write the trial of a network."""
         self._add(
             Trial(
-                number=self.next_number() if number is None else number,
+                number=self.number(gated.family, gated.knobs),
                 family=gated.family,
-                config={"knobs": gated.knobs.model_dump(), "model": gated.config.model_dump(mode="json")},
+                config={"knobs": gated.knobs.model_dump(mode="json"), "model": gated.config.model_dump(mode="json")},
                 seed=self._seed,
                 state=state,
                 quality=quality,
@@ -55,12 +61,10 @@ class Ledger:
         )
 
     def record_baseline(self, name: str, state: State, result: Result, cost: Cost | None, reason: str) -> None:
-        """Write the trial of a baseline, unless an earlier part of this run has."""
-        if name in self._baselines:
-            return
+        """Write the trial of a baseline."""
         self._add(
             Trial(
-                number=self.next_number(),
+                number=self.number(name, None),
                 family=name,
                 config={},
                 seed=self._seed,
@@ -84,5 +88,12 @@ class Ledger:
         }
 
     def _add(self, trial: Trial) -> None:
+        if trial.number in self._recorded:
+            return
+        self._recorded.add(trial.number)
         self.trials.append(trial)
         self._run.add_trial(trial)
+
+
+def _name(family: str, knobs: Any) -> str:
+    return json.dumps([family, knobs], sort_keys=True)

@@ -1,5 +1,6 @@
 """What a search found: contenders that reached the final, trials, and why the others are not among them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,31 @@ import numpy as np
 from safetensors.torch import load_file
 
 from advisor import baselines
+from advisor.compare import Scores
 from advisor.records import Trial
 from advisor.search.gate import Gated
+from advisor.search.jobs import Result
+from advisor.search.problem import Problem
 from profiles.cost import Cost
 
 
 @dataclass
 class Contender:
-    """One candidate that reached the final, or a baseline, with its score on every fold."""
+    """One candidate that reached the final, or a baseline.
+
+    Attributes:
+        family: Of a network, or the name of a baseline.
+        baseline: Which of the two.
+        cost: Of one answer.
+        folds: Quality on each fold, seeds averaged.
+        test: One score a unit of the test part.
+        config: As it is written into the recommendation.
+        weights: File of one trained model.
+        train_s: Seconds of all its trainings for the final.
+        gated: Of a network.
+        heats: Trainings of the final, one a seed or a fold; of a baseline its one result.
+        keys: Of the jobs of the heats.
+    """
 
     family: str
     baseline: bool
@@ -26,6 +44,8 @@ class Contender:
     weights: str
     train_s: float
     gated: Gated | None = None
+    heats: tuple[Result, ...] = ()
+    keys: tuple[str, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -43,6 +63,34 @@ class Outcome:
     infeasible: dict[str, str] = field(default_factory=dict)
     nearest: tuple[str, str] | None = None
     """Family and miss that came closest to the budget, where none kept it."""
+
+
+def mean_folds(results: tuple[Result, ...]) -> dict[int, float]:
+    """Return the quality on each fold, the mean over the trainings that were judged on it."""
+    folds = sorted({k for r in results for k in r.folds})
+    return {k: float(np.mean([r.folds[k] for r in results if k in r.folds])) for k in folds}
+
+
+def unit_scores(contenders: Sequence[Contender], problem: Problem) -> dict[str, Scores]:
+    """Return name -> scores unit by unit, of the contenders for which they are known.
+
+    Args:
+        contenders: With the results of their heats.
+        problem: Whose folds judged them.
+    """
+    found: dict[str, Scores] = {}
+    for c in contenders:
+        folds = sorted(c.folds)
+        seeds = min(sum(k in heat.units for heat in c.heats) for k in folds) if folds else 0
+        if not seeds:
+            continue
+        per_fold = [np.array([h.units[k] for h in c.heats if k in h.units][:seeds]) for k in folds]
+        groups = [problem.judged(k, 1).group for k in folds]
+        if any(len(g) != p.shape[1] for g, p in zip(groups, per_fold, strict=True)):
+            continue
+        fold = np.concatenate([np.full(len(g), k) for k, g in zip(folds, groups, strict=True)])
+        found[c.family] = Scores(np.concatenate(per_fold, axis=1), fold, np.concatenate(groups), not c.baseline)
+    return found
 
 
 def load_baseline(weights: str) -> baselines.Baseline:

@@ -1,5 +1,12 @@
-"""One Optuna study for each family, all on the run's journal file; this process is its only writer."""
+"""Where the next configuration of a family comes from: one Optuna study for each family, TPE.
 
+A study is told anew what is known each time it is asked, and its sampler's seed depends on the number of the question
+alone. So the same standing gives the same question, whatever crashed or was resumed before. The run's journal holds
+the studies as they ended.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -10,75 +17,74 @@ from optuna.trial import TrialState
 
 from advisor.search.knobs import Knobs
 from advisor.search.problem import Plan
-from advisor.search.space import searched, suggest
+from advisor.search.space import distributions, knobs_of, point_of
+from hybrids.families import FAMILIES
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+STARTUP = 3
+"""Configurations of a family before its sampler goes by what it has seen."""
+MANY = 1000
+"""More than a family is asked for, so that the seeds of two families never meet."""
 
 
-def repair_tail(journal: Path) -> None:
-    """Cut off a last record that a crash left half written; with it the journal could not be read again."""
-    if not journal.exists():
-        return
-    data = journal.read_bytes()
-    if data and not data.endswith(b"\n"):
-        journal.write_bytes(data[: data.rfind(b"\n") + 1])
+@dataclass(frozen=True)
+class Seen:
+    """One configuration that was asked for or given.
+
+    Attributes:
+        knobs: What it is.
+        values: Quality after each rung; of one that ends early the sampler learns from the last.
+        state: How it stands.
+        excess: By how much it breaks the budget, of the limit; the sampler learns to stay away.
+    """
+
+    knobs: Knobs
+    values: tuple[float, ...]
+    state: Literal["running", "complete", "pruned", "failed", "infeasible"]
+    excess: float = 0.0
 
 
 class Studies:
-    """Asks and tells; see the module.
+    """Asks; see the module.
 
     Args:
-        journal: File of the journal.
         plan: The problem, which decides the space.
         higher_is_better: Direction of quality.
-        seed: Of the samplers; the n-th family gets seed + n.
+        seed: Of the samplers.
     """
 
-    def __init__(self, journal: Path, plan: Plan, higher_is_better: bool, seed: int) -> None:
-        repair_tail(journal)
-        journal.with_name(journal.name + ".lock").unlink(missing_ok=True)
-        self._storage = JournalStorage(JournalFileBackend(str(journal)))
+    def __init__(self, plan: Plan, higher_is_better: bool, seed: int) -> None:
         self._plan, self._seed = plan, seed
         self._direction: Literal["maximize", "minimize"] = "maximize" if higher_is_better else "minimize"
-        self._studies: dict[str, optuna.Study] = {}
 
-    def _study(self, family: str) -> optuna.Study:
-        if family not in self._studies:
-            sampler = optuna.samplers.TPESampler(seed=self._seed + len(self._studies), n_startup_trials=4)
-            study = optuna.create_study(
-                study_name=family,
-                storage=self._storage,
-                sampler=sampler,
-                direction=self._direction,
-                load_if_exists=True,
-            )
-            for stale in study.get_trials(states=(TrialState.RUNNING,)):
-                study.tell(stale.number, state=TrialState.FAIL)
-            self._studies[family] = study
-        return self._studies[family]
+    def ask(self, family: str, seen: Sequence[Seen]) -> Knobs:
+        """Return the next configuration of `family`, knowing what was `seen` of it."""
+        seed = self._seed + MANY * (1 + list(FAMILIES).index(family)) + len(seen)
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
+        study = optuna.create_study(sampler=sampler, direction=self._direction)
+        self._tell(study, family, seen)
+        return knobs_of(study.ask(distributions(family, self._plan)).params, family, self._plan)
 
-    def ask(self, family: str, start: Knobs | None = None) -> tuple[optuna.Trial, Knobs]:
-        """Return the next candidate of `family`; `start` is taken as it is."""
-        study = self._study(family)
-        if start is not None:
-            study.enqueue_trial({name: getattr(start, name) for name in searched(family, self._plan)})
-        trial = study.ask()
-        return trial, suggest(trial, family, self._plan)
+    def write(self, journal: Path, seen: dict[str, list[Seen]]) -> None:
+        """Write the studies of all families, from nothing."""
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        for stale in (journal, journal.with_name(journal.name + ".lock")):
+            stale.unlink(missing_ok=True)
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        for family, all_of_it in seen.items():
+            study = optuna.create_study(study_name=family, storage=storage, direction=self._direction)
+            self._tell(study, family, all_of_it)
 
-    def tell(self, family: str, trial: optuna.Trial, quality: float | None, excess: float = 0.0) -> None:
-        """Tell how a candidate did.
-
-        Args:
-            family: Whose.
-            trial: As asked.
-            quality: None: it was not trained to the end.
-            excess: By how much it breaks the budget, over the limit; above 0 it is told as pruned, so that the
-                sampler learns to stay away.
-        """
-        if excess > 0:
-            trial.set_constraint("budget", excess)
-            self._study(family).tell(trial, state=TrialState.PRUNED)
-        elif quality is None:
-            self._study(family).tell(trial, state=TrialState.FAIL)
-        else:
-            self._study(family).tell(trial, quality)
+    def _tell(self, study: optuna.Study, family: str, seen: Sequence[Seen]) -> None:
+        for one in seen:
+            study.enqueue_trial(point_of(one.knobs, family, self._plan))
+            trial = study.ask(distributions(family, self._plan))
+            for rung, value in enumerate(one.values):
+                trial.report(value, rung)
+            if one.state == "infeasible":
+                trial.set_constraint("budget", max(one.excess, 1e-6))
+                study.tell(trial, state=TrialState.PRUNED)
+            elif one.state == "complete":
+                study.tell(trial, one.values[-1])
+            elif one.state != "running":
+                study.tell(trial, state=TrialState.PRUNED if one.state == "pruned" else TrialState.FAIL)

@@ -10,7 +10,11 @@ from profiles.task import Task
 
 
 def loss_of(task: Task, model: nn.Module, batch: Batch, config: TrainConfig) -> Tensor:
-    """Return the training loss: cross-entropy, squared error in target deviations, or scaled pinball."""
+    """Return the training loss: cross-entropy, squared error in target deviations, or pinball.
+
+    The pinball loss is in units of the deviation that the target has in its own window, so that series of any level
+    weigh alike.
+    """
     x, lengths, y = batch
     answer = model(x, lengths).float()
     if task == "classify":
@@ -19,5 +23,5 @@ def loss_of(task: Task, model: nn.Module, batch: Batch, config: TrainConfig) -> 
         head = model.head
         assert isinstance(head, nn.Module)
         return F.huber_loss((answer - y) / head.scale, torch.zeros_like(answer))
-    mean, scale = scale_of(x)
+    mean, scale = scale_of(x[..., :1])
     return pinball((answer - mean) / scale, (y - mean[..., 0]) / scale[..., 0])

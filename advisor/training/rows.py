@@ -3,14 +3,18 @@
 import torch
 
 from advisor.search.problem import Rows
+from advisor.training.augment import Spread, augmented
 from advisor.training.config import Batch, Batches, TrainConfig
 
 
 def row_batches(rows: Rows, config: TrainConfig, device: str) -> Batches:
-    """Return a source of random batches of whole series; the data stays on the device."""
+    """Return a source of random batches of whole series; the data stays on the device.
+
+    Every series is drawn once before any is drawn again. A batch ends with the longest of its series.
+    """
     x, lengths = torch.from_numpy(rows.x).to(device), torch.from_numpy(rows.lengths).to(device)
     y = torch.from_numpy(rows.y).to(device)
-    deviation = x.std(dim=(0, 1), keepdim=True)
+    spread = Spread.of(x, lengths)
     order = torch.empty(0, dtype=torch.int64)
 
     def draw(generator: torch.Generator) -> Batch:
@@ -20,9 +24,6 @@ def row_batches(rows: Rows, config: TrainConfig, device: str) -> Batches:
         at, order = order[: config.batch].to(device), order[config.batch :]
         sizes = lengths[at]
         part = x[at, : int(sizes.max())]
-        if config.augment:
-            factor = 1 + 0.1 * torch.randn(len(at), 1, part.shape[2], generator=generator).to(device)
-            part = part * factor + 0.03 * deviation * torch.randn(part.shape, generator=generator).to(device)
-        return part, sizes, y[at]
+        return augmented(part, spread, generator) if config.augment else part, sizes, y[at]
 
     return draw

@@ -14,7 +14,7 @@ from sklearn.linear_model import RidgeClassifierCV, RidgeCV
 from advisor import baselines
 from advisor.baselines.base import resample
 from advisor.baselines.boosting import summary
-from advisor.baselines.linear import ALPHAS
+from advisor.baselines.ridge import ALPHAS
 from advisor.errors import InputError
 
 UCR = Path(__file__).parents[3] / "shared" / "data" / "ucr_uea"

@@ -54,7 +54,7 @@ def test_every_family_and_baseline_is_accounted_for(run):
 
 
 def test_the_number_of_trials_is_kept(run):
-    networks = [t for t in Run(run).trials() if not t.baseline and t.state in ("complete", "failed")]
+    networks = [t for t in Run(run).trials() if not t.baseline and t.state in ("complete", "pruned", "failed")]
     assert len(networks) == 3
 
 

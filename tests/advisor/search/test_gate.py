@@ -1,19 +1,22 @@
-"""Who is let into the race: limits of cost, time and number of trials, and what an earlier part of the run finished."""
+"""Who is let into the race: limits of cost, time and number of trials."""
 
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
 
 from advisor.carry_out import refuse_if_nothing_fits
+from advisor.data.stack import SeriesStack
 from advisor.errors import NoCandidateError
-from advisor.records import Trial
 from advisor.runs import Run
 from advisor.search import driver
 from advisor.search.clock import Clock
+from advisor.search.context import Settings
 from advisor.search.driver import Search
 from advisor.search.knobs import smaller, start
 from advisor.search.problem import Plan, Problem, Rows
+from advisor.search.racing import Racing
 from hybrids.families import FAMILIES
 from profiles.budget import Budget
 
@@ -22,13 +25,15 @@ NOTHING = Budget(max_model_mib=1e-7)
 
 
 class Idle:
-    """A pool that is never asked to work."""
+    """A pool that takes every job and does none."""
 
     def __init__(self, *settings: object) -> None:
-        self.settings = settings
+        self.jobs = []
 
-    def start(self) -> None:
-        """Do nothing."""
+    def submit(self, job, keep, first):
+        """Keep the job."""
+        self.jobs.append(job)
+        return Future()
 
 
 @pytest.fixture
@@ -37,61 +42,55 @@ def search(tmp_path, monkeypatch):
     rows = Rows(np.zeros((10, 50, 1), np.float32), np.full(10, 50), np.arange(10) % 2, np.ones(10), np.arange(10))
 
     def build(families=tuple(FAMILIES), budget=NOTHING, limit_s=60.0, trials=None):
-        run = Run(tmp_path)
-        run.work.mkdir(parents=True, exist_ok=True)
-        return Search(
-            Problem(PLAN, rows, np.arange(10) % 2, (), rows), families=families, budget=budget, device="cpu",
-            clock=Clock(time.monotonic(), None if trials else limit_s), run=run, seed=0, trials=trials, workers=2,
-            say=lambda words: None,
-        )  # fmt: skip
+        problem = Problem(PLAN, rows, np.arange(10) % 2, SeriesStack.of([]), np.zeros(0), rows)
+        settings = Settings(budget, "cpu", 0, trials, 2)
+        made = Search(problem, settings, Clock(time.monotonic(), None if trials else limit_s), Run(tmp_path), print)
+        made.context.families = families
+        return made
 
     return build
 
 
 def test_a_short_limit_lets_the_best_of_every_kind_start_and_says_so_of_the_others(search):
-    asked = search(budget=Budget())
-    admitted = asked.gate()
-    assert len(admitted) == 8
-    assert {FAMILIES[name].kind for name in admitted} == {row.kind for row in FAMILIES.values()}
+    asked = search(budget=Budget(), limit_s=150.0)
+    racing = Racing(asked.context, {})
+    admitted = [one.family for one in racing.start()]
+    kinds = {row.kind for row in FAMILIES.values()}
+    assert len(kinds) <= len(admitted) < len(FAMILIES) - 2
+    assert {FAMILIES[name].kind for name in admitted} == kinds
     assert set(admitted) | set(asked.outcome.not_tried) == set(FAMILIES)
     assert asked.outcome.not_tried["cross_fusion"] == "it needs several streams a sample"
+    assert [job.model.family for job in asked.context.pool.jobs] == admitted
 
 
 def test_as_many_families_start_as_there_are_trials(search):
     asked = search(budget=Budget(), trials=3)
-    assert len(asked.gate()) == 3
+    assert len(Racing(asked.context, {}).start()) == 3
     assert "the 3 trials were used up" in asked.outcome.not_tried.values()
 
 
-def test_what_an_earlier_part_finished_is_kept_however_short_the_limit_is_now(search):
-    asked = search(budget=Budget(), limit_s=15.0)
-    done = ("lstm", "rnn", "bigru", "bilstm", "lc_bilstm")
-    for number, name in enumerate(done):
-        config = {"knobs": start(name).model_dump()}
-        facts = {"latency_ms": 1.0, "memory_mib": 1.0, "size_mib": 1.0, "train_s": 1.0}
-        trial = Trial(number=number, family=name, config=config, seed=0, state="complete", quality=0.9, **facts)
-        asked.outcome.trials.append(trial)
-        (asked.run.work / f"trial-{number}.safetensors").touch()
-    asked._take_up(asked.gate())
-    assert set(asked.best) == set(done)
+def test_a_measurement_is_taken_over_by_a_later_part_of_the_run(search):
+    parts = [search(families=("gru",), budget=Budget(), trials=1) for _ in range(2)]
+    costs = [part.context.gate.admit_or_shrink("gru")[-1].cost for part in parts]
+    assert costs[0] != costs[1]  # two clocks
+    later = search(families=("gru",), budget=Budget(), trials=1)
+    assert later.context.gate.admit_or_shrink("gru")[-1].cost == costs[1]
 
 
-@pytest.mark.parametrize(
-    ("families", "budget"),
-    [
-        (("encoder_decoder",), NOTHING),
-        (("transformer",), NOTHING.model_copy(update={"streaming": True})),
-        (("gru",), NOTHING),
-    ],
-)
-def test_where_nothing_can_keep_the_budget_the_nearest_miss_is_named_before_anything_is_fitted(
-    search, families, budget
-):
-    asked = search(families=families, budget=budget)
-    assert not asked.gate()
+@pytest.mark.parametrize("families", [("encoder_decoder",), ("gru",)])
+def test_where_nothing_can_keep_the_budget_the_nearest_miss_is_named_before_anything_is_fitted(search, families):
+    asked = search(families=families)
     with pytest.raises(NoCandidateError, match=r"max_model_mib: .* measured") as refused:
-        refuse_if_nothing_fits(asked, budget)
+        refuse_if_nothing_fits(asked, NOTHING)
     assert refused.value.hint.startswith("relax max-model-mib above that")
+    assert not Racing(asked.context, {}).start()
+    assert not asked.context.pool.jobs
+
+
+def test_what_does_not_stream_is_infeasible_where_streaming_is_asked(search):
+    asked = search(families=("transformer",), budget=Budget(streaming=True))
+    assert not Racing(asked.context, {}).start()
+    assert "STR1" in asked.outcome.infeasible["transformer"]
 
 
 def test_every_shrunken_candidate_is_another_width_or_depth():

@@ -93,3 +93,62 @@ def test_a_saved_problem_is_the_same_problem(tmp_path):
         assert len(back.series) == len(made.series)
         for a, b in zip(back.series, made.series, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def dated(length=120, n_series=2):
+    """A target that counts, a covariate that counts a thousand ahead, and dates."""
+    steps = np.arange(length, dtype=np.float32)
+    return Dataset(
+        name="t",
+        task="forecast",
+        ids=tuple(f"s{i}" for i in range(n_series)),
+        series=(np.stack([steps, steps + 1000], axis=1),) * n_series,
+        channels=("y", "beside"),
+        stamps=(pd.date_range("2023-01-02", periods=length, freq="h"),) * n_series,
+        freq="h",
+    )
+
+
+def test_a_row_holds_target_covariates_and_calendar_and_its_truth_the_target():
+    made = prepare(dated(), None, 1, horizon=6, seed=0)
+    assert made.plan.covariates == ("beside",)
+    assert made.plan.calendar == ("hour of day, sine", "hour of day, cosine")
+    assert made.plan.channels == 4
+    for part in (made.judged(0, 12), made.test):
+        for padded, size, truth in zip(part.x, part.lengths, part.y, strict=True):
+            row = padded[:size]
+            np.testing.assert_array_equal(row[:, 1], row[:, 0] + 1000)
+            np.testing.assert_allclose(row[:, 2], np.sin(2 * np.pi * row[:, 0] / 24), atol=1e-5)
+            np.testing.assert_array_equal(truth, row[-1, 0] + 1 + np.arange(6))
+
+
+def test_the_last_training_has_the_test_part_only_where_it_was_taken_from_the_data():
+    whole = dated()
+    made = prepare(whole, None, 1, horizon=6, seed=0)
+    for one, all_of_it, seen in zip(whole.series, made.training("all"), made.training(None), strict=True):
+        np.testing.assert_array_equal(all_of_it[:, :2], one)
+        assert 0 < len(seen) < len(one)
+    history = Dataset(**{**vars(whole), "series": tuple(s[:100] for s in whole.series)})
+    future = Dataset(**{**vars(whole), "series": tuple(s[100:] for s in whole.series)})
+    cut = {"stamps": tuple(index[:100] for index in whole.stamps)}
+    after = {"stamps": tuple(index[100:] for index in whole.stamps)}
+    asked = prepare(Dataset(**{**vars(history), **cut}), Dataset(**{**vars(future), **after}), 1, horizon=6, seed=0)
+    assert [len(s) for s in asked.training("all")] == [100, 100]
+    assert float(np.nanmin(asked.test.y)) == 100
+
+
+def test_the_last_training_of_rows_has_every_row_once():
+    made = prepare(labelled(), None, 1, None, seed=0)
+    every = made.training("all")
+    assert isinstance(every, Rows)
+    assert sorted(every.x[:, 0, 0].tolist()) == list(range(40))
+    np.testing.assert_array_equal([(row != 0).sum() for row in every.x[1:, :, 0]], every.lengths[1:])
+    asked = prepare(labelled(), labelled(n=8), 1, None, seed=0)
+    assert len(asked.training("all")) == 40
+
+
+def test_of_very_many_series_an_even_part_judges(monkeypatch):
+    monkeypatch.setattr(problems, "MOST_TEST_WINDOWS", 10)
+    made = prepare(counting(n_series=35), None, 1, horizon=5, seed=0)
+    assert len(made.judged(0, 8)) <= 10
+    assert len(made.training(0)) == 35

@@ -3,12 +3,16 @@
 import optuna
 import pytest
 import torch
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from advisor.search.gate import admit_or_shrink
-from advisor.search.knobs import Knobs, smaller, start
+from advisor.search.knobs import Knobs, smaller
+from advisor.search.mixer_space import settings
 from advisor.search.problem import Plan
-from advisor.search.recipes import build
-from advisor.search.space import searched, suggest
+from advisor.search.recipes import build, start
+from advisor.search.space import distributions, knobs_of, point_of
+from advisor.search.studies import Seen, Studies
 from hybrids.families import FAMILIES
 from profiles.budget import Budget
 
@@ -38,20 +42,49 @@ def test_garbage_in_the_padding_changes_nothing(family, variant):
     torch.testing.assert_close(model(clean, lengths), model(dirty, lengths), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["gru", "ssm"])
+@pytest.mark.parametrize("family", ["gru", "ssm", "rnn_transformer"])
 @pytest.mark.parametrize("task", PLANS)
-def test_every_suggestion_is_inside_the_bounds_and_builds(task, family):
+def test_every_point_of_the_space_is_inside_the_bounds_and_builds(task, family):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    knobs = [suggest(study.ask(), family, PLANS[task]) for _ in range(20)]
-    assert all(build(family, one, PLANS[task]).width % 8 == 0 for one in knobs)
+    asked = [study.ask(distributions(family, PLANS[task])).params for _ in range(12)]
+    knobs = [knobs_of(point, family, PLANS[task]) for point in asked]
+    assert all(build(family, one, PLANS[task]).build().config.width % 8 == 0 for one in knobs)
     assert {one.variant for one in knobs} == set(FAMILIES[family].variants)
 
 
-def test_a_search_starts_where_the_family_does():
-    study = optuna.create_study()
-    for family in ("gru", "ssm"):
-        study.enqueue_trial({k: getattr(start(family), k) for k in searched(family, PLANS["forecast"])})
-        assert suggest(study.ask(), family, PLANS["forecast"]) == start(family)
+@pytest.mark.parametrize("family", ["gru", "ssm"])
+def test_a_family_that_is_told_where_it_starts_is_found_there_again(family):
+    plan = PLANS["forecast"]
+    first = start(family, plan)
+    assert knobs_of(point_of(first, family, plan), family, plan).model_copy(update={"mixer": {}}) == first
+    assert build(family, knobs_of(point_of(first, family, plan), family, plan), plan) == build(family, first, plan)
+
+
+def test_the_settings_of_a_mixer_are_searched_where_its_variant_has_it_and_the_pattern_leaves_it_free():
+    assert set(settings("ssm", "selective")) == {"ssm.expansion", "ssm.states"}
+    assert set(settings("ssm", "diagonal")) == {"s4d.states"}
+    assert "conv.dilation" not in settings("conv", "dilated")
+    knobs = knobs_of({"variant": "diagonal", "ssm.states": 8, "s4d.states": 8}, "ssm", PLANS["forecast"])
+    assert knobs.mixer == {"s4d.states": 8}
+    assert {one.states for one in build("ssm", knobs, PLANS["forecast"]).layers} == {8}
+
+
+def test_the_same_standing_gives_the_same_question_and_infeasible_points_are_avoided():
+    plan = PLANS["classify"]
+    seen = [Seen(start("gru", plan), (0.5, 0.6), "complete"), Seen(Knobs(width=100), (), "infeasible", 0.4)]
+    asked = [Studies(plan, True, 3).ask("gru", seen) for _ in range(2)]
+    assert asked[0] == asked[1]
+    assert asked[0] != Studies(plan, True, 3).ask("gru", seen[:1])
+
+
+def test_the_journal_holds_the_studies_as_they_ended(tmp_path):
+    plan, journal = PLANS["classify"], tmp_path / "study.journal"
+    seen = [Seen(start("gru", plan), (0.5, 0.6), "complete"), Seen(Knobs(width=32), (0.4,), "pruned")]
+    for _ in range(2):  # written anew each time
+        Studies(plan, True, 0).write(journal, {"gru": seen})
+    study = optuna.load_study(study_name="gru", storage=JournalStorage(JournalFileBackend(str(journal))))
+    assert [t.state.name for t in study.trials] == ["COMPLETE", "PRUNED"]
+    assert study.best_value == 0.6
 
 
 def test_an_untrained_forecaster_is_the_seasonal_naive():

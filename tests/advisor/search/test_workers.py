@@ -2,15 +2,21 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from concurrent.futures import Future
 
 import pandas as pd
 import pytest
+import torch
 
 from advisor.data import Dataset
 from advisor.search.executors import LocalPool
-from advisor.search.jobs import BaselineJob
+from advisor.search.jobs import BaselineJob, Result
 from advisor.search.prepare import prepare
+from advisor.search.results import Results
+from advisor.search.worker import failure
 
 
 @pytest.fixture
@@ -27,7 +33,7 @@ def pool(tmp_path):
 
 def job(tmp_path, name="last_value", seconds=60.0):
     return BaselineJob(
-        name=name, look_back=8, seed=0, save=str(tmp_path / "w.safetensors"), deadline=time.monotonic() + seconds
+        name=name, look_back=8, seed=0, folder=str(tmp_path / "jobs"), deadline=time.monotonic() + seconds
     )
 
 
@@ -38,6 +44,74 @@ def test_a_job_answers_and_a_dead_worker_is_replaced(pool, tmp_path):
     process.wait()
     assert not pool.submit(job(tmp_path)).result().failed
     assert len(pool._all) == 2
+
+
+class Deadly(LocalPool):
+    """A pool whose workers are killed as soon as they are given a job."""
+
+    def _ask(self, process, job):
+        os.kill(process.pid, signal.SIGKILL)
+        return super()._ask(process, job)
+
+
+def test_a_job_that_kills_two_workers_is_given_up_as_infeasible(tmp_path):
+    deadly = Deadly(tmp_path, 1, 1, tmp_path / "log.txt")
+    result = deadly.submit(job(tmp_path)).result()
+    deadly.close()
+    assert result.infeasible and "killed by the system" in result.failed
+    assert len(deadly._all) == 2
+
+
+@pytest.mark.slow
+def test_a_worker_ends_when_its_driver_does(tmp_path):
+    command = [sys.executable, "-m", "advisor.search.worker", str(tmp_path), "1"]
+    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    worker.stdin.close()
+    assert worker.wait(timeout=60) == 0
+
+
+class Here:
+    """A pool that answers at once."""
+
+    def submit(self, job, keep, first):
+        """Keep a result and return it."""
+        job.weights().parent.mkdir(exist_ok=True)
+        job.weights().touch()
+        result = Result(folds={0: 2.5}, seconds=0.1)
+        keep(result)
+        done = Future()
+        done.set_result(result)
+        return done
+
+
+def test_what_is_known_is_not_done_again_by_a_later_driver(tmp_path):
+    first = Results(tmp_path, Here()).submit(job(tmp_path)).result()
+    with (tmp_path / "results.jsonl").open("a") as file:
+        file.write('{"key": "torn')  # as a crash leaves it
+    later = Results(tmp_path, None)
+    assert later.submit(job(tmp_path, seconds=1e4)).result() == first
+    assert later.answered == 1
+
+
+def test_weights_that_are_gone_are_made_again(tmp_path):
+    Results(tmp_path, Here()).submit(job(tmp_path))
+    job(tmp_path).weights().unlink()
+    later = Results(tmp_path, Here())
+    later.submit(job(tmp_path))
+    assert later.answered == 0 and job(tmp_path).weights().exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("shapes do not match"), False),
+    ],
+)
+def test_only_memory_makes_a_failure_infeasible(error, full):
+    assert failure(error).infeasible == full
 
 
 def test_a_job_that_fails_says_why(pool, tmp_path):

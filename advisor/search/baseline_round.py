@@ -1,0 +1,89 @@
+"""The baselines of a race: fitted by the workers beside the networks, measured, put into the final."""
+
+from concurrent.futures import Future
+from functools import partial
+
+from advisor import baselines
+from advisor.search.context import NEVER, Context
+from advisor.search.jobs import BaselineJob, Result, weights_of
+from advisor.search.outcome import Contender, load_baseline, mean_folds
+from advisor.search.recipes.forecast import look_back_of
+
+COST_S = 0.05
+
+
+class BaselineRound:
+    """Submits them at once, and takes them up when asked to.
+
+    Args:
+        context: Of the search.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._jobs: dict[str, tuple[BaselineJob, Future[Result]]] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """Return the baselines that race: all, or the naive reference alone."""
+        found = baselines.names(self.context.plan.task)
+        return found[:1] if self.context.settings.networks_only else found
+
+    def begin(self) -> None:
+        """Give the baselines to the workers."""
+        at = self.context
+        at.say(f"baselines: {', '.join(self.names())}")
+        for name in self.names():
+            at.ledger.number(name, None)
+            naive = name == self.names()[0]  # in an instant, and there is always something to compare with
+            job = self._job(name, at.settings.seed, at.clock.end_of("refit" if naive else "race"))
+            self._jobs[name] = (job, at.results.submit(job, first=naive))
+
+    def take_up(self) -> None:
+        """Wait for the baselines, refuse what breaks the budget, record all."""
+        at = self.context
+        for name, (job, future) in self._jobs.items():
+            result = future.result()
+            if result.failed:
+                where = at.outcome.infeasible if result.infeasible else at.outcome.not_tried
+                where[name] = result.failed
+                at.ledger.record_baseline(
+                    name, "infeasible" if result.infeasible else "failed", result, None, result.failed
+                )
+                continue
+            weights = str(job.weights())
+            model = load_baseline(weights)
+            for note in model.config.notes:
+                at.say(f"  {note}")
+            cost = at.gate.cost(partial(load_baseline, weights), self._length(), f"baseline {name}", COST_S)
+            misses = at.settings.budget.misses(cost)
+            if misses:
+                at.outcome.infeasible[name] = str(misses[0])
+                at.outcome.nearest = at.outcome.nearest or (name, str(misses[0]))
+                at.ledger.record_baseline(name, "infeasible", result, cost, str(misses[0]))
+                continue
+            at.ledger.record_baseline(name, "complete", result, cost, "")
+            at.say(f"  {name}: {at.metric.name} {result.quality:.4f} in {result.seconds:.1f} s")
+            config = {"model": model.config.model_dump(mode="json")}
+            folds, test = mean_folds((result,)), list(result.test)
+            at.outcome.contenders.append(
+                Contender(name, True, cost, folds, test, config, weights, result.seconds, None, (result,), (job.key(),))
+            )
+
+    def on_everything(self, name: str) -> str | None:
+        """Fit a baseline again, on all that the user gave; return its weights, or None where there is no time."""
+        at = self.context
+        took = self._jobs[name][1].result().seconds
+        if at.clock.until("refit") < took:
+            return None
+        job = self._job(name, at.settings.seed, at.clock.end_of("refit")).model_copy(update={"everything": True})
+        result = at.results.submit(job).result()
+        return None if result.failed else str(weights_of(job.folder, job.key()))
+
+    def _job(self, name: str, seed: int, deadline: float) -> BaselineJob:
+        look_back = look_back_of(self.context.plan)
+        folder = str(self.context.results.files)
+        return BaselineJob(name=name, look_back=look_back, seed=seed, folder=folder, deadline=min(deadline, NEVER))
+
+    def _length(self) -> int:
+        plan = self.context.plan
+        return look_back_of(plan) if plan.task == "forecast" else plan.length

@@ -1,0 +1,163 @@
+"""The final: the best candidate of the best families, trained afresh with other seeds and judged on every fold.
+
+By time (forecast) and with many rows every heat is a seed: all are trained on the same part and judged on the same
+folds, and may answer together as a committee. With few rows every heat is a fold.
+"""
+
+import math
+from dataclasses import dataclass
+
+from advisor.choose import margin_of
+from advisor.search.context import MOST_STEPS, Context
+from advisor.search.gate import Gated
+from advisor.search.jobs import NetworkJob, Result
+from advisor.search.outcome import Contender, mean_folds
+from advisor.search.race import Race
+from advisor.search.rungs import FINAL_STEPS
+
+FINALISTS, MORE_FINALISTS, LONG_S = 2, 3, 300.0
+"""Families in the final, and in one of a limit of so many seconds or more."""
+HOPELESS = {"classify": 0.06, "regress": 0.10, "forecast": 0.05}
+"""A family behind by more than this, in accuracy or as a share of the error, cannot win any more."""
+SEEDS_BY_TRIALS, MOST_SEEDS = 2, 5
+LEAST_HEAT_S = 2.0
+FINAL_SEED = 101
+
+
+@dataclass(frozen=True)
+class Heat:
+    """One training of the final."""
+
+    fold: int
+    seed: int
+
+
+class Finals:
+    """See the module.
+
+    Args:
+        context: Of the search.
+        race: Whose best they are.
+    """
+
+    def __init__(self, context: Context, race: Race) -> None:
+        self.context, self.race = context, race
+
+    def seeds(self) -> int:
+        """Return the seeds of a final: as many as workers; where steps are counted, the same on every machine."""
+        at = self.context
+        return SEEDS_BY_TRIALS if at.by_trials else min(MOST_SEEDS, max(2, at.settings.workers))
+
+    def heats(self) -> list[Heat]:
+        """Return the trainings of each finalist."""
+        at, first = self.context, self.context.settings.seed + FINAL_SEED
+        folds = [0] if at.plan.task == "forecast" else list(range(at.plan.folds))
+        if len(folds) == 1:
+            return [Heat(0, first + s) for s in range(self.seeds())]
+        return [Heat(k, first) for k in folds]
+
+    def finalists(self) -> list[Gated]:
+        """Return the best candidates of the best families that can still win and, measured again, keep the budget."""
+        at, families = self.context, self.race.families()
+        found: list[Gated] = []
+        most = MORE_FINALISTS if (at.clock.limit_s or 0.0) >= LONG_S else FINALISTS
+        for family in families:
+            best = self.race.best(family)
+            ahead = self.race.best(families[0]).value
+            behind = abs(best.value - ahead) / (1.0 if at.plan.task == "classify" else max(abs(ahead), 1e-12))
+            if len(found) == most or (found and behind > self._hopeless(ahead)):
+                break
+            gated = best.gated
+            name = f"final {gated.family} {gated.knobs.model_dump_json()}"
+            cost = at.gate.cost(gated.config.build, gated.cost.length, name)
+            if misses := at.settings.budget.misses(cost):
+                at.outcome.infeasible[family] = f"measured again, alone: {misses[0]}"
+                continue
+            found.append(Gated(family, gated.knobs, gated.config, cost, ()))
+        return found
+
+    def _hopeless(self, ahead: float) -> float:
+        at = self.context
+        if at.plan.task != "classify":
+            return HOPELESS[at.plan.task]
+        one_fold = len(at.problem.rows) // at.plan.folds
+        return max(HOPELESS["classify"], 2 * margin_of(at.plan, ahead, one_fold))
+
+    def run(self) -> None:
+        """Train and judge; what comes out are contenders."""
+        at, heats, finalists = self.context, self.heats(), self.finalists()
+        seconds = None
+        while finalists and not at.by_trials:
+            seconds = at.clock.until("final") / math.ceil(len(finalists) * len(heats) / at.settings.workers)
+            if seconds >= LEAST_HEAT_S or len(finalists) == 1:
+                break
+            finalists.pop()
+        if not finalists:
+            return
+        how = f"{len(heats)} fresh trainings each" + (f", {seconds:.1f} s" if seconds is not None else "")
+        at.say(f"final: {', '.join(g.family for g in finalists)}; {how}")
+        running = [[at.results.submit(self._job(g, heat, seconds)) for heat in heats] for g in finalists]
+        for gated, futures in zip(finalists, running, strict=True):
+            jobs = [self._job(gated, heat, seconds) for heat in heats]
+            self._judge(gated, jobs, [future.result() for future in futures])
+
+    def go_on(self, contender: Contender, ahead: float) -> bool:
+        """Train the heats of a network longer where a baseline is ahead, but not out of reach; return whether done.
+
+        Half of the time that is left is for this; the rest is for the last training, should the network win.
+
+        Args:
+            contender: The best network.
+            ahead: Quality of the baseline.
+        """
+        at, heats = self.context, self.heats()
+        behind = abs(contender.mean - ahead) / (1.0 if at.plan.task == "classify" else max(abs(ahead), 1e-12))
+        seconds = 0.5 * at.clock.until("refit") / math.ceil(len(heats) / at.settings.workers)
+        settled = all(heat.settled for heat in contender.heats)
+        if at.by_trials or settled or behind > self._hopeless(ahead) or seconds < LEAST_HEAT_S:
+            return False
+        assert contender.gated is not None
+        at.say(f"final: {contender.family} is close behind and goes on, {seconds:.1f} s each")
+        jobs = [
+            self._job(contender.gated, heat, seconds + result.seconds, "refit", goes_on=key)
+            for heat, key, result in zip(heats, contender.keys, contender.heats, strict=True)
+        ]
+        results = [future.result() for future in [at.results.submit(job) for job in jobs]]
+        if any(result.failed for result in results):
+            return False
+        at.outcome.contenders.remove(contender)
+        self._judge(contender.gated, jobs, results)
+        return True
+
+    def _job(
+        self, gated: Gated, heat: Heat, seconds: float | None, phase: str = "final", goes_on: str | None = None
+    ) -> NetworkJob:
+        at = self.context
+        steps = FINAL_STEPS if at.by_trials else MOST_STEPS
+        return at.network_job(gated, heat.fold, heat.seed, phase, seconds, steps, goes_on=goes_on, judged=True)
+
+    def _judge(self, gated: Gated, jobs: list[NetworkJob], results: list[Result]) -> None:
+        at = self.context
+        if failed := next((r for r in results if r.failed), None):
+            where = at.outcome.infeasible if failed.infeasible else at.outcome.not_tried
+            where[gated.family] = f"a training of the final failed: {failed.failed}"
+            return
+        folds = mean_folds(tuple(results))
+        test = [sum(scores) / len(scores) for scores in zip(*(r.test for r in results), strict=True)]
+        config = {"model": gated.config.model_dump(mode="json"), "knobs": gated.knobs.model_dump(mode="json")}
+        spent = sum(r.seconds for r in results)
+        one = Contender(
+            gated.family,
+            False,
+            gated.cost,
+            folds,
+            test,
+            config,
+            str(jobs[0].weights()),
+            spent,
+            gated,
+            heats=tuple(results),
+            keys=tuple(job.key() for job in jobs),
+        )
+        at.outcome.contenders.append(one)
+        at.say(f"  {one.family}: {at.metric.name} {one.mean:.4f} over {len(results)} trainings")

@@ -1,0 +1,170 @@
+"""The last training: the chosen one on all data, by all workers, as a committee where that is allowed.
+
+W workers train W members. A committee is scored before that, made of the trainings of the final, so that the reported
+quality is of the same kind of model as the one that is kept; its cost is measured against the budget.
+
+A forecaster goes on from the weights of the final; a classifier or regressor begins anew. Where the final's trainings
+were best long before their end, more training would only learn by heart: the last one then ends as early.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.baselines import Baseline
+from advisor.search.context import MOST_STEPS, Context
+from advisor.search.finals import MOST_SEEDS, SEEDS_BY_TRIALS
+from advisor.search.gate import Gated
+from advisor.search.jobs import CommitteeJob, Result, committee, weights_of
+from advisor.search.outcome import Contender
+from advisor.search.rungs import FINAL_STEPS
+from hybrids import SequenceModel
+from hybrids.committee import Committee, CommitteeConfig
+
+REFIT_SEED = 201
+LEAST_REFIT_S = 1.0
+EARLY = 0.7
+"""Where the best score of a training was before this share of it, it went on for too long."""
+LONGER = 1.1
+"""Steps of the last training over those of the best score: it has more to learn from."""
+AGAIN_S = 0.3
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The model that is kept.
+
+    Attributes:
+        model: Trained.
+        members: Networks that answer together; 1: it is no committee.
+        folds: Quality of this kind of model on the folds it was judged on; empty where that was not measured.
+        test: Its scores on the test part, before the last training saw that part.
+        says: What was done, in sentences.
+    """
+
+    model: SequenceModel | Committee | Baseline
+    members: int
+    folds: dict[int, float]
+    test: list[float]
+    says: tuple[str, ...]
+
+
+class Refit:
+    """See the module.
+
+    Args:
+        context: Of the search.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def run(self, chosen: Contender) -> Finished:
+        """Train the chosen network for the last time."""
+        assert chosen.gated is not None
+        gated, at = chosen.gated, self.context
+        members, judged, says = self._committee(gated, chosen)
+        test = list(judged.test) if judged else chosen.test
+        folds = judged.folds if judged else {}
+        seconds = None if at.by_trials else at.clock.until("refit")
+        if seconds is not None and seconds < LEAST_REFIT_S:
+            says.append("No time was left for a last training on all data; the weights of the final are kept.")
+            return self._finished(gated, list(chosen.keys[:members]), folds, test, says)
+        keys, failed = self._train(gated, chosen, members, seconds)
+        if failed:
+            says.append(f"The last training on all data failed ({failed}); the weights of the final are kept.")
+            return self._finished(gated, list(chosen.keys[:members]), folds, test, says)
+        own = "the test part included, after it had been scored" if at.plan.test_is_own else "but the test file"
+        says.append(f"The kept model was trained once more on all data, {own}.")
+        return self._finished(gated, keys, folds, test, says)
+
+    def _finished(
+        self, gated: Gated, keys: list[str], folds: dict[int, float], test: list[float], says: list[str]
+    ) -> Finished:
+        model = committee(gated.config, [weights_of(self.context.results.files, key) for key in keys])
+        return Finished(model, len(keys), folds, test, tuple(says))
+
+    def _most(self) -> int:
+        """Return the most members that are asked for, or that the workers can train at once."""
+        at = self.context
+        if at.settings.committee is not None:
+            return max(1, at.settings.committee)
+        return SEEDS_BY_TRIALS if at.by_trials else min(MOST_SEEDS, at.settings.workers)
+
+    def _committee(self, gated: Gated, chosen: Contender) -> tuple[int, Result | None, list[str]]:
+        """Return how many members pay, their score as a committee, and why in words."""
+        at = self.context
+        most = min(self._most(), len(chosen.keys))
+        while most > 1:
+            config = CommitteeConfig(member=gated.config, count=most)
+            cost = at.gate.cost(config.build, gated.cost.length, f"committee of {most} {gated.family}")
+            if not at.settings.budget.misses(cost):
+                break
+            most -= 1
+        if most < 2:
+            alone = self._most() > 1
+            return 1, None, ["A committee would break the budget; one network is kept."] if alone else []
+        result = self._score(gated, chosen, most)
+        if result.failed:
+            return 1, None, [f"The committee could not be scored ({result.failed}); one network is kept."]
+        if result.folds:
+            together = float(np.mean(list(result.folds.values())))
+            alone_mean = float(np.mean([chosen.folds[k] for k in result.folds]))
+            words = f"{at.metric.name} {together:.4g} against {alone_mean:.4g} on the folds"
+            if at.metric.better(alone_mean, together):
+                return 1, None, [f"A committee of {most} is no better ({words}); one network is kept."]
+            return most, result, [f"{most} networks trained from different seeds answer together: {words}."]
+        return most, result, [f"{most} networks trained from different seeds answer together."]
+
+    def _score(self, gated: Gated, chosen: Contender, members: int) -> Result:
+        at = self.context
+        together = len({tuple(sorted(heat.folds)) for heat in chosen.heats}) == 1
+        job = CommitteeJob(
+            seed=at.settings.seed,
+            folder=str(at.results.files),
+            deadline=min(at.clock.end_of("refit"), 1e15),
+            model=gated.config,
+            members=chosen.keys[:members],
+            folds=tuple(chosen.folds) if together else (),
+            device=at.settings.device,
+        )
+        return at.results.submit(job).result()
+
+    def _train(self, gated: Gated, chosen: Contender, members: int, seconds: float | None) -> tuple[list[str], str]:
+        """Return the keys of the members' jobs, and why one failed."""
+        at = self.context
+        rounds = -(-members // at.settings.workers)
+        share = None if seconds is None else seconds / rounds
+        steps, early = self._steps(chosen)
+        from_final = at.plan.task == "forecast" and not early
+        at.say(f"refit: {members} x {gated.family} on all data" + (f", {steps} steps at most" if early else ""))
+        jobs = [
+            at.network_job(
+                gated,
+                "all",
+                at.settings.seed + REFIT_SEED + i,
+                "refit",
+                share,
+                steps,
+                start=chosen.keys[i] if from_final else None,
+            )
+            for i in range(members)
+        ]
+        results = [future.result() for future in [at.results.submit(job) for job in jobs]]
+        failed = next((r.failed for r in results if r.failed), "")
+        return [job.key() for job in jobs], failed
+
+    def _steps(self, chosen: Contender) -> tuple[int, bool]:
+        """Return the most steps of the last training, and whether the final's were best long before their end."""
+        most = FINAL_STEPS if self.context.by_trials else MOST_STEPS
+        higher = self.context.metric.higher_is_better
+        best, last = [], []
+        for heat in chosen.heats:
+            if heat.curve:
+                pick = max if higher else min
+                peak = pick(p.quality for p in heat.curve)
+                best.append(max(p.step for p in heat.curve if p.quality == peak))
+                last.append(heat.steps)
+        if not best or np.mean(best) >= EARLY * np.mean(last):
+            return most, False
+        return max(10, min(most, round(LONGER * float(np.mean(best))))), True
