@@ -79,14 +79,14 @@ def m4_hourly(data: Path) -> Forecast:
 
 
 def nab_taxi(data: Path) -> Forecast:
-    """Taxi passengers of New York in half-hours, a day ahead on each of the last 12 days."""
+    """Taxi passengers of New York in half-hours, a day ahead on each of the last 36 days."""
     frame = pd.read_csv(data / "nab_nyc_taxi_machine_temp/nyc_taxi.csv", parse_dates=["timestamp"])
     panel = pd.DataFrame({"unique_id": "taxi", "ds": frame["timestamp"], "y": frame["value"]})
-    return Forecast(panel, 48, 48, "30min", 12)
+    return Forecast(panel, 48, 48, "30min", 36)
 
 
 def beijing_pm25(data: Path) -> Forecast:
-    """Fine dust, a day ahead at 12 cuts 181 hours apart, so that they lie at all hours; weather known to the cut.
+    """Fine dust, a day ahead at 36 cuts 61 hours apart, so that they lie at all hours; weather known to the cut.
 
     Missing values stay missing; the first day, without any, is left out. Wind directions are one column each but the
     last, so that every tool can read them.
@@ -97,7 +97,7 @@ def beijing_pm25(data: Path) -> Forecast:
     panel = panel.join(raw[["DEWP", "TEMP", "PRES", "Iws", "Is", "Ir"]])
     for name in sorted(set(raw["cbwd"]))[:-1]:
         panel[f"wind_{name}"] = (raw["cbwd"] == name).astype(int)
-    return Forecast(panel, 24, 24, "h", 12, stride=181)
+    return Forecast(panel, 24, 24, "h", 36, stride=61)
 
 
 def classic(file: str, freq: str, horizon: int, season: int, cuts: int, start: str) -> Callable[[Path], Forecast]:
