@@ -4,9 +4,9 @@ A score is one number a judged unit (a case; a forecast origin of a series). See
 replicates of the data. With d the difference of the scores, T its steps in time (origins, or folds of cases) and G
 groups that share no luck (cases, subjects, whole series):
 
-    one step, G >= 30     V = V_G                                          over groups
+    T < 4, G >= 30        V = V_G                                          over groups; luck shared by all is not seen
     T steps, G < 30       V = c max(V_T, V_F)                              over origins or folds
-    T steps, G >= 30      V = c (V_G + max(0, V_T - V_I))                  over groups: Cameron, Gelbach, Miller 2011
+    T >= 4, G >= 30       V = c (V_G + max(0, V_T - V_I))                  over groups: Cameron, Gelbach, Miller 2011
     one step, G < 30      no test
 
 V_G, V_F, V_T, V_I are the variances of the mean that groups, folds, steps and single units show, each as if its like
@@ -30,6 +30,8 @@ from profiles.task import Task
 
 MANY_GROUPS = 30
 """From here on the mean of independent groups is close enough to normal for a t-test (t(29) differs by 4 %)."""
+LEAST_STEPS = 4
+"""Of fewer steps in time no variance can be told: with 3 a difference of eight standard errors would be a tie."""
 MOST_AUTOCORRELATION = 0.97
 Over = Literal["folds", "origins", "groups", "nothing"]
 
@@ -147,7 +149,7 @@ def compare(a: Scores, b: Scores, task: Task, train_share: float, luck: Luck | N
     if many:
         c = 1.0 if once else k / (k - 1)
         parts.append((c * _variance(np.bincount(group, share)), groups - 1))
-    if steps > 1:
+    if steps >= (LEAST_STEPS if many else 2):
         in_time, effective = _in_time(np.bincount(step, share))
         if many:
             excess = in_time - float(share @ share)

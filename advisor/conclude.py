@@ -35,6 +35,9 @@ def conclude(
     at = search.context
     plan, problem, budget, run = at.plan, at.problem, at.settings.budget, at.run
     choice = search.choose()
+    curve = search.amounts()
+    if curve is not None:
+        run.write("data_size", curve)
     final, done = search.finish(choice.chosen)
     model, cost = done.model, final.cost
     search.outcome.contenders[search.outcome.contenders.index(choice.chosen)] = final
@@ -44,12 +47,13 @@ def conclude(
     unit = "origin" if plan.task == "forecast" else "fold"
     how = f"the mean {at.metric.name} over {plan.folds} {unit}s" if plan.folds > 1 else f"one {unit} alone"
     missed = budget.misses(cost)
-    reasons = (*explain.reasons(choice, ranked, quality, budget, request, how), *done.says)
+    reasons = (*explain.reasons(choice, ranked, quality, budget, request, how, search.against_naive()), *done.says)
     reached = _reach(model, problem)
     if reached is not None:
         run.write("model_reach", reached)
         needed = known.profile.dependence
         reasons += (compare(reached, needed.reach_from_end),) if needed and needed.reach_from_end else ()
+    reasons += (curve.says,) if curve else ()
     if missed:
         reasons += (f"Measured again after training it no longer keeps the budget: {missed[0]}.",)
     recommendation = Recommendation(

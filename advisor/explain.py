@@ -4,6 +4,7 @@ import numpy as np
 
 from advisor.choose import Choice
 from advisor.metrics import METRICS, Metric, measured
+from advisor.naive import AgainstNaive
 from advisor.records import AdviceCheck, Measured, Ranked, Request
 from advisor.rules import Advice, Fired
 from advisor.search.outcome import Contender, Outcome
@@ -57,16 +58,11 @@ def _standing(c: Contender, choice: Choice[Contender], metric: str) -> tuple[str
     if c.family in choice.tied:
         return "tied", f"cannot be told from the best on the folds (p {choice.p_values[c.family]:.2f})"
     words = f"{metric} {c.mean:.4g} {_on_folds(c)} against {best.mean:.4g}"
-    return "behind", words if _tested(c) else f"{words}; with one fold no test tells whether that is chance"
-
-
-def _tested(c: Contender) -> bool:
-    """Return whether differences can be tested: one fold gives a number and no spread."""
-    return len(c.folds) > 1
+    return "behind", words if choice.p_values else f"{words}; no test can tell here whether that is chance"
 
 
 def _on_folds(c: Contender) -> str:
-    return "on the folds" if _tested(c) else "on the one fold"
+    return "on the folds" if len(c.folds) > 1 else "on the one fold"
 
 
 def _left_out(family: str, outcome: Outcome, higher: bool) -> Ranked:
@@ -120,6 +116,7 @@ def reasons(
     budget: Budget,
     request: Request,
     plan_words: str,
+    against: AgainstNaive | None = None,
 ) -> tuple[str, ...]:
     """Return why this one, in sentences whose numbers all stand in the run folder."""
     chosen, metric = choice.chosen, quality.metric
@@ -129,7 +126,7 @@ def reasons(
     ]
     if chosen is choice.best:
         judged = sum(r.quality is not None for r in ranked)
-        mean = "mean over the folds" if _tested(chosen) else f"{metric} on the one fold"
+        mean = "mean over the folds" if len(chosen.folds) > 1 else f"{metric} on the one fold"
         words.append(f"Its {mean}, {chosen.mean:.4g}, is the best of {judged} families and baselines.")
     else:
         times = _times(choice.best.cost.flops, chosen.cost.flops)
@@ -137,10 +134,15 @@ def reasons(
             f"{_name(choice.best)} has {choice.best.mean:.4g} {_on_folds(chosen)} against {chosen.mean:.4g}: within "
             f"the margin, and {_name(chosen)} needs {times} fewer operations."
         )
-    if not _tested(chosen):
-        words.append("With one fold no test tells whether a difference is chance; only the numbers are compared.")
+    if not choice.p_values:
+        words.append(
+            "There are too few independent parts of the data to test whether a difference is chance; only the numbers "
+            "are compared."
+        )
     elif choice.tied:
         words.append(_tie(choice))
+    if against:
+        words.append(against.says)
     networks = [r for r in ranked if not r.baseline and r.quality is not None]
     if chosen.baseline and not networks:
         words.append("A simple baseline wins: no network reached the final. More time may change that.")
@@ -166,7 +168,8 @@ def _tie(choice: Choice[Contender]) -> str:
     best, others = choice.best.family, [family for family in choice.tied if family != choice.best.family]
     words = [f"{', '.join(others)} cannot be told from the best"] if others else []
     words += [f"{best} cannot be told from {choice.chosen.family}"] if best in choice.tied else []
-    return f"A tie: with these data {', and '.join(words)}."
+    tested = f" (tested {choice.tested})" if choice.tested else ""
+    return f"A tie: with these data {', and '.join(words)}{tested}."
 
 
 def _name(c: Contender) -> str:

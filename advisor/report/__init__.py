@@ -28,6 +28,7 @@ OPTIONAL = (
     "turns.json",
     "calibration.json",
     "model_reach.json",
+    "data_size.json",
 )
 
 

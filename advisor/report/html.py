@@ -11,6 +11,7 @@ from advisor.records import Ranked
 from advisor.report import (
     ABSENT,
     Records,
+    amounts,
     answer,
     apart,
     before,
@@ -48,6 +49,7 @@ def _page(r: Records) -> str:
         ("The documents beside the measurement", _advice),
         ("Baselines", lambda r: _ranked(r, r.rec.baselines, "recommendation.json")),
         ("Learning curves", _curves),
+        ("What more data would change", amounts.more_data),
         ("What would change the advice", before.turns),
         ("How far back the past matters", before.past),
         ("Length and cost on this device", before.length_and_cost),

@@ -11,7 +11,10 @@ from dataclasses import replace
 from torch import nn
 
 from advisor.choose import Choice, choose
+from advisor.data_size import DataSizeCurve
+from advisor.naive import AgainstNaive, beats_naive
 from advisor.runs import Run
+from advisor.search.amounts import Amounts
 from advisor.search.baseline_round import BaselineRound
 from advisor.search.clock import Clock
 from advisor.search.context import Context, Settings
@@ -110,6 +113,15 @@ class Search:
         if at.settings.networks_only:
             contenders = [c for c in contenders if not c.baseline] or contenders
         return choose(contenders, at.plan, len(at.problem.rows), unit_scores(contenders, at.problem))
+
+    def amounts(self) -> DataSizeCurve | None:
+        """Return the quality of the two best against the amount of data, where there is time for it."""
+        return Amounts(self.context).run(self.outcome.contenders)
+
+    def against_naive(self) -> AgainstNaive | None:
+        """Return whether anything beats the naive answer by more than chance."""
+        at, contenders = self.context, self.outcome.contenders
+        return beats_naive(contenders, at.plan, len(at.problem.rows), unit_scores(contenders, at.problem))
 
     def finish(self, chosen: Contender) -> tuple[Contender, Finished]:
         """Train the chosen for the last time, on all data; return it with its final cost and scores, and its model."""

@@ -20,6 +20,7 @@ from torch import nn
 from advisor import baselines, metrics
 from advisor.records import CurvePoint
 from advisor.search.problem import Plan, Problem, Rows
+from advisor.search.shares import share_of
 from advisor.search.windows import fit_units, some_windows, spread, test_scores
 from advisor.training.config import TrainConfig
 from advisor.training.loop import answering, train
@@ -52,6 +53,10 @@ class BaseJob(BaseModel):
         """Return where the weights go."""
         return weights_of(self.folder, self.key())
 
+    def leaves_weights(self) -> bool:
+        """Return whether the job leaves weights, and not a score alone."""
+        return True
+
 
 class NetworkJob(BaseJob):
     """Train one network for one rung on everything but `fold`, score it, keep its weights and its progress."""
@@ -68,6 +73,8 @@ class NetworkJob(BaseJob):
     """Whether to score the test part."""
     units: bool = False
     """Whether to keep the score of every judged unit."""
+    share: float = 1.0
+    """Of the data that it may learn from."""
     device: str = "cpu"
 
 
@@ -79,6 +86,14 @@ class BaselineJob(BaseJob):
     look_back: int
     everything: bool = False
     """Fit it once, on the test part too, and score nothing."""
+    only: int | None = None
+    """Fit it for this fold alone and keep nothing but the score."""
+    share: float = 1.0
+    """Of the data that it may learn from."""
+
+    def leaves_weights(self) -> bool:
+        """Return whether it is fitted for good."""
+        return self.only is None
 
 
 class CommitteeJob(BaseJob):
@@ -90,6 +105,10 @@ class CommitteeJob(BaseJob):
     """Keys of the jobs that trained them."""
     folds: tuple[int, ...]
     device: str = "cpu"
+
+    def leaves_weights(self) -> bool:
+        """Return False: its members have left theirs."""
+        return False
 
 
 Job = Annotated[NetworkJob | BaselineJob | CommitteeJob, Field(discriminator="kind")]
@@ -141,7 +160,7 @@ def run_network(job: NetworkJob, problem: Problem) -> Result:
     torch.manual_seed(job.seed)
     model = job.model.build()
     look_back = look_back_of(job.model, plan)
-    data = problem.training(job.fold)
+    data = share_of(problem.training(job.fold), job.share, job.seed, plan.task == "classify")
     fit_units(model, data)
     if job.start:
         model.load_state_dict(load_file(weights_of(job.folder, job.start)))
@@ -202,15 +221,19 @@ def run_baseline(job: BaselineJob, problem: Problem) -> Result:
         save_baseline(fit_baseline(job, problem, "all"), job.weights())
         return Result(seconds=time.monotonic() - began)
     by_time = plan.task == "forecast"
-    for fold in [0] if by_time else range(plan.folds):
+    alone = None if job.only is None else [job.only]
+    for fold in alone or ([0] if by_time else range(plan.folds)):
         model = fit_baseline(job, problem, fold)
         for k in folds_judged(plan, fold):
             units[k] = problem.score(answering(model), problem.judged(k, job.look_back))
+    folds = {k: metrics.summarise(plan.task, scores) for k, scores in units.items()}
+    if alone:
+        return Result(seconds=time.monotonic() - began, folds=folds)
     model = fit_baseline(job, problem, None)
     save_baseline(model, job.weights())
     return Result(
         seconds=time.monotonic() - began,
-        folds={k: metrics.summarise(plan.task, scores) for k, scores in units.items()},
+        folds=folds,
         units={k: _numbers(scores) for k, scores in units.items()},
         test=test_scores(problem, model, job.look_back),
     )
@@ -218,7 +241,8 @@ def run_baseline(job: BaselineJob, problem: Problem) -> Result:
 
 def fit_baseline(job: BaselineJob, problem: Problem, fold: Fold) -> "baselines.Baseline":
     """Return the baseline fitted to what may be learnt from."""
-    plan, data = problem.plan, problem.training(fold)
+    plan = problem.plan
+    data = share_of(problem.training(fold), job.share, job.seed, plan.task == "classify")
     x, lengths, y = (
         (data.x, data.lengths, data.y) if isinstance(data, Rows) else some_windows(data, job.look_back, plan)
     )

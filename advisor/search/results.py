@@ -14,7 +14,7 @@ from typing import Protocol
 
 from advisor.runs import write_text
 from advisor.search.executors import PASSING
-from advisor.search.jobs import CommitteeJob, Job, Result
+from advisor.search.jobs import Job, Result
 
 
 class Pool(Protocol):
@@ -71,7 +71,7 @@ class Results:
         """Return the result of `job`, now or later; `first`: before all that wait."""
         key = job.key()
         known = self._known.get(key)
-        if known is not None and (known.failed or isinstance(job, CommitteeJob) or job.weights().exists()):
+        if known is not None and (known.failed or not job.leaves_weights() or job.weights().exists()):
             self.answered += 1
             answer: Future[Result] = Future()
             answer.set_result(known)

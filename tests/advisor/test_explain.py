@@ -107,15 +107,15 @@ def test_with_one_fold_the_number_decides_and_it_is_said_that_no_test_is_possibl
     rows, words = told([contender("gru", [0.9], 9), contender("conv", [0.5])])
     assert (rows["gru"].state, rows["conv"].state) == ("recommended", "behind")
     assert rows["conv"].reason == (
-        "accuracy 0.5 on the one fold against 0.9; with one fold no test tells whether that is chance"
+        "accuracy 0.5 on the one fold against 0.9; no test can tell here whether that is chance"
     )
-    assert "With one fold no test tells" in words and "A tie" not in words and "mean over" not in words
+    assert "too few independent parts" in words and "A tie" not in words and "mean over" not in words
 
 
 def test_with_folds_that_can_be_tested_a_tie_is_one():
     rows, words = told([contender("gru", [0.9, 0.8], 9), contender("conv", [0.7, 0.8])])
     assert rows["conv"].state == "tied" and "cannot be told from the best" in rows["conv"].reason
-    assert "A tie: with these data conv cannot be told from the best." in words and "one fold" not in words
+    assert "A tie: with these data conv cannot be told from the best (tested over 2 folds)." in words and "one fold" not in words
 
 
 def test_the_best_that_is_too_dear_is_not_said_to_be_like_itself():
