@@ -108,6 +108,7 @@ def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int |
         horizon=horizon,
         season=season,
         folds=folds,
+        series=len(stack),
         fold_cuts=fold_cuts,
         length=max(2, median - (folds * fold_cuts + 1) * horizon),
         test_words=words,

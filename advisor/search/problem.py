@@ -42,6 +42,8 @@ class Plan(BaseModel):
     horizon: int = 0
     season: int = 1
     folds: int
+    series: int = 1
+    """How many there are (forecast)."""
     fold_cuts: int = 1
     """Origins in each fold, one horizon apart (forecast); more than one where there are few series."""
     length: int

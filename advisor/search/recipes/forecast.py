@@ -45,7 +45,7 @@ STARTS: dict[Kind, Start] = {
     "feedforward": Start(width=128, depth=2, learning_rate=4e-3, tokens=1, batch=256, expansion=0.0),
 }
 FEW_STEPS = 500
-"""Steps of a series below which a model starts small, with dropout and a lower learning rate."""
+"""Steps of all series together below which a model starts small, with dropout and a lower learning rate."""
 
 
 def look_back_of(plan: Plan, factor: float = 1.0) -> int:
@@ -57,7 +57,7 @@ def start(family: str, plan: Plan) -> Knobs:
     """Return where the search of `family` starts on this problem."""
     row = FAMILIES[family]
     defaults, first = STARTS[row.kind], next(iter(row.variants))
-    if plan.length < FEW_STEPS:
+    if plan.length * plan.series < FEW_STEPS:
         return Knobs(width=32, depth=1, dropout=0.1, learning_rate=1e-3, variant=first)
     return Knobs(
         width=defaults.width,

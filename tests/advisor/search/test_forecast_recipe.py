@@ -102,3 +102,8 @@ def test_the_exported_file_answers_as_the_model_does(family, tmp_path: Path):
     with torch.no_grad():
         wanted = network(x, lengths).numpy()
     np.testing.assert_allclose(written.run(x, lengths)["quantiles"], wanted, rtol=1e-4, atol=1e-3)
+
+
+def test_many_short_series_are_not_few_windows():
+    panel = PLAN.model_copy(update={"series": 400})
+    assert forecast.start("mlp", panel) == forecast.start("mlp", LONG)
