@@ -3,6 +3,7 @@
 PYTHON3 ?= python3
 PYTHON = .venv/bin/python
 DEMO = runs/demo
+SIDE_BY_SIDE = -n auto --maxprocesses 4 --dist worksteal
 
 ifeq ($(PYTHON),.venv/bin/python)
 RUN_READY = .venv/run.stamp
@@ -51,10 +52,10 @@ check:
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 	$(PYTHON) -c 'import sys; from importlinter.cli import lint_imports_command as run; sys.exit(run())'
-	$(PYTHON) -m pytest -q -m "not slow and not gpu"
+	$(PYTHON) -m pytest -q $(SIDE_BY_SIDE) -m "not slow and not gpu"
 
 test-slow: $(DEV_READY)
-	$(PYTHON) -m pytest -q -m "slow and not gpu"
+	$(PYTHON) -m pytest -q $(SIDE_BY_SIDE) -m "slow and not gpu"
 
 test-gpu: $(DEV_READY)
 	$(PYTHON) -m pytest -q -m gpu
