@@ -166,7 +166,7 @@ def recommend(
         target: Label column, or the columns to forecast.
         time_column: Name of the time column.
         id_column: Name of the column that tells series apart.
-        horizon: Steps to forecast.
+        horizon: Steps to forecast; given without a task, a forecast is asked for.
         device: cpu, cuda, cuda:0 or mps.
         budget: Limits; None: no limit.
         time_limit_s: Seconds for everything; None with `trials` None: 600.
@@ -204,6 +204,8 @@ def recommend(
     scenario = None if scenario is None else scenario_key(scenario)
     if target_device:
         calibrations.load_target(Path(target_device))  # refused before anything is read
+    if task is None and horizon is not None:
+        task = "forecast"
     options = ReadOptions(task=task, target=tuple(target), time=time_column, id=id_column)
     dataset = read(Path(data), options)
     say(f"data: {dataset.format}")

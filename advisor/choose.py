@@ -16,6 +16,12 @@ MARGIN = {"classify": 0.005, "regress": 0.01, "forecast": 0.01}
 ERRORS = 1.5
 """And in a classification, a difference of one error is none: fewer than this many errors do not matter."""
 LEVEL = 0.05
+NAIVE: dict[Task, tuple[str, ...]] = {
+    "classify": ("majority",),
+    "regress": ("mean",),
+    "forecast": ("last_value", "seasonal_naive"),
+}
+"""Names of the baselines that use nothing but the last values or the average."""
 
 
 class Price(Protocol):
@@ -134,6 +140,9 @@ def choose(
         raw = [1.0 if c.p_value is None else c.p_value for c in found.values()]
         pairs = len(contenders) * (len(contenders) - 1) // 2
         p_values = dict(zip(found, holm(raw, pairs), strict=True))
+        for name, p in zip(found, raw, strict=True):
+            if name in NAIVE[plan.task]:  # named before anything was seen, so that it has one rival a contender
+                p_values[name] = min(p_values[name], p * len(found))
     margin = margin_of(plan, best.mean, units)
     near = [c for c in contenders if abs(c.mean - best.mean) <= margin]
     chosen = min(near, key=lambda c: (c.cost.flops, c.cost.size_mib, c.family))

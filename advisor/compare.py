@@ -1,7 +1,8 @@
 """Which test tells two contenders apart, and what it says.
 
 A score is one number a judged unit (a case; a forecast origin of a series). Seeds are averaged first: they are no
-replicates of the data. With d the difference of the scores, T its steps in time (origins, or folds of cases) and G
+replicates of the data. With d the difference of the scores (for forecasts 2 (a - b) / (a + b), so that a few steep
+days do not drown the rest), T its steps in time (origins, or folds of cases) and G
 groups that share no luck (cases, subjects, whole series):
 
     T < 4, G >= 30        V = V_G                                          over groups; luck shared by all is not seen
@@ -62,7 +63,7 @@ class Comparison:
         p_value: Two-sided, not adjusted; None where no test is possible.
         over: What was taken as independent.
         count: Of them.
-        error: Standard error of the difference; NaN without a test.
+        error: Standard error of the difference, for forecasts of the relative one; NaN without a test.
         freedom: Degrees of freedom of t; NaN without a test.
     """
 
@@ -95,6 +96,11 @@ def pseudo(scores: Scores, task: Task) -> np.ndarray:
         r = np.maximum(np.sqrt(scores.values[:, at].mean(1, keepdims=True)), 1e-12)
         out[:, at] = scores.values[:, at] / (2 * r) + r / 2
     return out
+
+
+def relative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return 2 (a - b) / (a + b) of errors, between -2 and 2; 0 where both are 0."""
+    return np.asarray(2 * (a - b) / np.maximum(a + b, 1e-12))
 
 
 @dataclass(frozen=True)
@@ -131,8 +137,11 @@ def compare(a: Scores, b: Scores, task: Task, train_share: float, luck: Luck | N
     group = np.unique(a.group, return_inverse=True)[1]
     k, groups = int(fold.max()) + 1, int(group.max()) + 1
     weight = 1.0 / (k * np.bincount(fold)[fold])
-    per_seed = [pseudo(one, task) for one in (a, b)]
-    d = per_seed[0].mean(0) - per_seed[1].mean(0)
+    left, right = (pseudo(one, task).mean(0) for one in (a, b))
+    d = left - right
+    difference = float(weight @ d)
+    if task == "forecast":
+        d = relative(left, right)
     mean = float(weight @ d)
     once = task == "forecast" or k == 1
     step = _rank(group) if task == "forecast" else fold
@@ -140,7 +149,7 @@ def compare(a: Scores, b: Scores, task: Task, train_share: float, luck: Luck | N
     luck = luck or luck_of((a, b), task)
     unknown = once and luck is None and (a.seeded or b.seeded)
     if unknown or (steps < 2 and not many):
-        return Comparison(mean, None, "nothing", 0)
+        return Comparison(difference, None, "nothing", 0)
     share = weight * (d - mean)
     c = 1 + k * (1 - train_share) / train_share
     parts: list[tuple[float, float]] = []
@@ -162,7 +171,7 @@ def compare(a: Scores, b: Scores, task: Task, train_share: float, luck: Luck | N
             parts.append((c * in_time, effective - 1))
     if once and luck:
         parts += [_own_luck(one, task, luck) for one in (a, b) if one.seeded]
-    return _judged(mean, parts, over, count)
+    return _judged(difference, mean, parts, over, count)
 
 
 def _rank(group: np.ndarray) -> np.ndarray:
@@ -192,10 +201,13 @@ def _in_time(totals: np.ndarray) -> tuple[float, float]:
 
 
 def _means(one: Scores, task: Task) -> np.ndarray:
-    """Return the mean over the folds of each seed, (S,)."""
+    """Return the mean over the folds of each seed, (S,), in the unit of what is tested."""
     fold = np.unique(one.fold, return_inverse=True)[1]
     counts = np.bincount(fold)
-    return np.asarray(pseudo(one, task) @ (1.0 / (len(counts) * counts[fold])))
+    values = pseudo(one, task)
+    if task == "forecast":
+        values = relative(values, values.mean(0))
+    return np.asarray(values @ (1.0 / (len(counts) * counts[fold])))
 
 
 def _own_luck(one: Scores, task: Task, luck: Luck) -> tuple[float, float]:
@@ -205,12 +217,16 @@ def _own_luck(one: Scores, task: Task, luck: Luck) -> tuple[float, float]:
     return (own / len(means), len(means) - 1.0) if own > luck.variance else (luck.variance / len(means), luck.freedom)
 
 
-def _judged(mean: float, parts: list[tuple[float, float]], over: Over, count: int) -> Comparison:
-    """Return the t-test of `mean` whose variance is the sum of `parts`, with Welch's degrees of freedom."""
+def _judged(difference: float, mean: float, parts: list[tuple[float, float]], over: Over, count: int) -> Comparison:
+    """Return the t-test of `mean` whose variance is the sum of `parts`, with Welch's degrees of freedom.
+
+    Where the mean of the relative differences points the other way than the difference, neither is called better.
+    """
     variance = sum(v for v, _ in parts)
     if variance <= 1e-24:
         same = abs(mean) <= 1e-12
-        return Comparison(mean, 1.0 if same else 0.0, over, count, 0.0, parts[0][1])
+        return Comparison(difference, 1.0 if same else 0.0, over, count, 0.0, parts[0][1])
     freedom = variance**2 / sum(v**2 / f for v, f in parts)
     error = math.sqrt(variance)
-    return Comparison(mean, float(2 * stats.t.sf(abs(mean) / error, freedom)), over, count, error, freedom)
+    p_value = float(2 * stats.t.sf(abs(mean) / error, freedom)) if difference * mean >= 0 else 1.0
+    return Comparison(difference, p_value, over, count, error, freedom)

@@ -7,18 +7,12 @@ number (Holm). A contender beats it where its adjusted p-value is at most 5 % an
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.choose import LEVEL, Division, Entry, difference, margin_of
+from advisor.choose import LEVEL, NAIVE, Division, Entry, difference, margin_of
 from advisor.compare import Scores
 from advisor.metrics import METRICS
 from advisor.stats import holm
 from profiles.task import Task
 
-NAIVE: dict[Task, tuple[str, ...]] = {
-    "classify": ("majority",),
-    "regress": ("mean",),
-    "forecast": ("last_value", "seasonal_naive"),
-}
-"""Names of the baselines that use nothing but the last values or the average."""
 WORDS: dict[Task, str] = {
     "classify": "the most frequent class",
     "regress": "the mean",

@@ -75,7 +75,7 @@ def noise(
             own = taste * level * rng.normal(size=(series, 1)) + 0.2 * autoregressive(rng, (series, steps), phi)
             own += shock * np.repeat(rng.normal(size=folds), origins)
             luck = seed_sd * rng.normal(size=(2, 1))
-            out.append(Scores((level + own).ravel() + luck, fold, group))
+            out.append(Scores(np.abs((level + own).ravel() + luck), fold, group))  # an error has no sign
         return out
 
     return draw
@@ -180,6 +180,7 @@ DESIGNS: dict[str, Design] = {
     ),
     "400 series": Design("400 series, one split of one origin", "forecast", 1, noise(400, 1, 1, 0.0, taste=0.15)),
     "400 series, folds": Design("400 series, 5 x 1 origins", "forecast", 5, noise(400, 5, 1, 0.3, taste=0.15)),
+    "400 series, 3 origins": Design("400 series, 3 x 1 origins", "forecast", 3, noise(400, 3, 1, 0.3, taste=0.15)),
     "400 series, shocks": Design(
         "400 series, shocks shared by all", "forecast", 5, noise(400, 5, 1, 0.3, taste=0.15, shock=0.05)
     ),

@@ -6,9 +6,8 @@ differs. Left out where the limit is too short for trainings that say anything.
 
 from collections.abc import Sequence
 
-from advisor.choose import margin_of
+from advisor.choose import NAIVE, margin_of
 from advisor.data_size import DataSizeCurve, data_size_curve
-from advisor.naive import NAIVE
 from advisor.search.context import MOST_STEPS, Context
 from advisor.search.finals import FINAL_SEED
 from advisor.search.jobs import BaselineJob, Job

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from advisor.choose import choose, train_share
-from advisor.compare import Scores, compare, luck_of, pseudo
+from advisor.compare import Scores, compare, luck_of, pseudo, relative
 from advisor.naive import beats_naive
 from advisor.search.outcome import Contender
 from advisor.search.problem import Plan
@@ -30,11 +30,32 @@ def contender(family, scores, task="forecast"):
     return Contender(family, False, COST, folds, [1.0], {}, "", 1.0)
 
 
-def test_many_series_and_one_split_are_the_paired_t_test():
+def test_many_cases_and_one_split_are_the_paired_t_test():
     a, b = RNG.normal(size=(2, 80))
-    found = compare(closed_form(a), closed_form(b), "forecast", 0.8)
+    found = compare(closed_form(a), closed_form(b), "classify", 0.8)
     assert found.p_value == pytest.approx(stats.ttest_rel(a, b).pvalue)
+
+
+def test_many_series_and_one_split_are_the_t_test_of_relative_differences():
+    a, b = RNG.gamma(4, size=(2, 80))
+    found = compare(closed_form(a), closed_form(b), "forecast", 0.8)
+    expected = stats.ttest_1samp(relative(a, b), 0).pvalue if relative(a, b).mean() * (a - b).mean() >= 0 else 1.0
+    assert found.p_value == pytest.approx(expected) and found.difference == pytest.approx((a - b).mean())
     assert (found.over, found.count, found.words("forecast")) == ("groups", 80, "over 80 series")
+
+
+def test_one_steep_day_does_not_hide_what_all_other_days_show():
+    steady = 1 + 0.01 * RNG.random(size=40)
+    steep = np.where(np.arange(40) == 7, 200.0, 1.5 * steady)
+    assert compare(closed_form(steep), closed_form(steady), "forecast", 0.8).p_value < 1e-6
+    assert compare(closed_form(steep), closed_form(steady), "classify", 0.8).p_value > 0.1
+
+
+def test_forecasts_whose_relative_and_plain_differences_disagree_are_told_apart_by_neither():
+    b = np.ones(40)
+    a = np.where(np.arange(40) < 4, 40.0, 0.5 * b)
+    found = compare(closed_form(a), closed_form(b), "forecast", 0.8)
+    assert found.difference > 0 and found.p_value == 1.0
 
 
 def test_series_of_several_origins_count_once():
@@ -57,9 +78,9 @@ def test_few_cases_in_folds_are_nadeau_and_bengio_unless_the_folds_take_after_ea
 
 def test_origins_that_take_after_each_other_count_for_fewer():
     fold, group = np.repeat(np.arange(5), 12), np.zeros(60, int)
-    wave = np.sin(np.arange(60) / 3)
+    wave = 2 + np.sin(np.arange(60) / 3)
     shuffled = RNG.permutation(wave)
-    zero = closed_form(np.full(60, 0.2), fold, group)
+    zero = closed_form(np.full(60, 1.8), fold, group)
     smooth, rough = (compare(closed_form(v, fold, group), zero, "forecast", 5 / 6) for v in (wave, shuffled))
     assert smooth.error > 1.5 * rough.error and smooth.freedom < rough.freedom
 
@@ -80,9 +101,9 @@ def test_a_single_training_says_nothing_of_a_configuration():
 def test_luck_is_the_variance_between_seeds():
     noise = RNG.normal(size=(1, 50))
     seeds = [Scores(noise + np.array([[0.0], [gap]]), np.zeros(50, int), np.arange(50)) for gap in (0.2, 0.4)]
-    luck = luck_of(seeds, "forecast")
+    luck = luck_of(seeds, "classify")
     assert (luck.freedom, luck.variance) == (2, pytest.approx((0.2**2 / 2 + 0.4**2 / 2) / 2))
-    found = compare(seeds[0], seeds[1], "forecast", 0.8)
+    found = compare(seeds[0], seeds[1], "classify", 0.8)
     assert found.error == pytest.approx(np.sqrt(luck.variance / 2 + 0.4**2 / 4))  # the own of the second is more
 
 

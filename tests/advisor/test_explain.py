@@ -115,7 +115,10 @@ def test_with_one_fold_the_number_decides_and_it_is_said_that_no_test_is_possibl
 def test_with_folds_that_can_be_tested_a_tie_is_one():
     rows, words = told([contender("gru", [0.9, 0.8], 9), contender("conv", [0.7, 0.8])])
     assert rows["conv"].state == "tied" and "cannot be told from the best" in rows["conv"].reason
-    assert "A tie: with these data conv cannot be told from the best (tested over 2 folds)." in words and "one fold" not in words
+    assert (
+        "A tie: with these data conv cannot be told from the best (tested over 2 folds)." in words
+        and "one fold" not in words
+    )
 
 
 def test_the_best_that_is_too_dear_is_not_said_to_be_like_itself():

@@ -116,3 +116,17 @@ def test_a_forecast_goes_end_to_end_and_predicts_the_next_stamps(tmp_path):
     assert len(frame) == 5
     assert (frame["yhat-lo-80"] <= frame["yhat"]).all()
     assert (frame["yhat"] <= frame["yhat-hi-80"]).all()
+
+
+def test_a_horizon_without_a_task_asks_for_a_forecast(monkeypatch, tmp_path):
+    asked = []
+
+    def read(path, options):
+        asked.append(options.task)
+        raise InputError("enough", "was seen")
+
+    monkeypatch.setattr("advisor.api.read", read)
+    for horizon, task in ((6, None), (None, None)):
+        with pytest.raises(InputError, match="enough"):
+            recommend("any.csv", horizon=horizon, task=task, out=tmp_path / "run")
+    assert asked == ["forecast", None]

@@ -20,6 +20,7 @@ class Asked:
         self.jobs, self.files, self.failed = [], "jobs", failed
 
     def submit(self, job):
+        """Answer at once."""
         self.jobs.append(job)
         answer = Future()
         floor = 0.2 if job.name == "linear" else 0.3
