@@ -159,7 +159,7 @@ def compare(a: Scores, b: Scores, task: Task, train_share: float, luck: Luck | N
         c = 1.0 if once else k / (k - 1)
         parts.append((c * _variance(np.bincount(group, share)), groups - 1))
     if steps >= (LEAST_STEPS if many else 2):
-        in_time, effective = _in_time(np.bincount(step, share))
+        in_time, effective = _in_time(np.bincount(step, share), ordered=task == "forecast")
         if many:
             excess = in_time - float(share @ share)
             parts += [(c * excess, effective - 1)] if excess > 0 else []
@@ -189,11 +189,16 @@ def _variance(totals: np.ndarray) -> float:
     return n / (n - 1) * float(totals @ totals)
 
 
-def _in_time(totals: np.ndarray) -> tuple[float, float]:
-    """Return the variance of the sum of an autocorrelated series (T,), and the independent steps it is worth."""
+def _in_time(totals: np.ndarray, ordered: bool) -> tuple[float, float]:
+    """Return the variance of the sum of an autocorrelated series (T,), and the independent steps it is worth.
+
+    Folds of cases are not `ordered`: they have no autocorrelation.
+    """
     n, plain = len(totals), float(totals @ totals)
     if plain == 0.0:
         return 0.0, float(n)
+    if not ordered:
+        return _variance(totals), float(n)
     r = float(totals[1:] @ totals[:-1]) / plain
     r = min(MOST_AUTOCORRELATION, max(0.0, r + (1 + 3 * r) / n))
     raised = (1 + r) / (1 - r)

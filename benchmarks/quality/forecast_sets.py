@@ -64,7 +64,7 @@ def exchange_rate(data: Path) -> Forecast:
     """Eight daily exchange rates, 30 days ahead at 12 cuts; no season: the scale is the error of the last value."""
     wide = pd.read_csv(data / "exchange_rate/exchange_rate.txt", header=None)
     wide.columns = pd.Index(["AU", "GB", "CA", "CH", "CN", "JP", "NZ", "SG"])
-    return Forecast(stacked(wide, pd.date_range("1990-01-01", periods=len(wide), freq="D")), 30, 1, "D", 4)
+    return Forecast(stacked(wide, pd.date_range("1990-01-01", periods=len(wide), freq="D")), 30, 1, "D", 12)
 
 
 def m4_hourly(data: Path) -> Forecast:
