@@ -129,10 +129,9 @@ def reasons(
         mean = "mean over the folds" if len(chosen.folds) > 1 else f"{metric} on the one fold"
         words.append(f"Its {mean}, {chosen.mean:.4g}, is the best of {judged} families and baselines.")
     else:
-        times = _times(choice.best.cost.flops, chosen.cost.flops)
         words.append(
             f"{_name(choice.best)} has {choice.best.mean:.4g} {_on_folds(chosen)} against {chosen.mean:.4g}: within "
-            f"the margin, and {_name(chosen)} needs {times} fewer operations."
+            f"the margin, and {_name(chosen)} {_cheaper(choice)}."
         )
     if not choice.p_values:
         words.append(
@@ -174,6 +173,12 @@ def _tie(choice: Choice[Contender]) -> str:
 
 def _name(c: Contender) -> str:
     return f"the baseline {c.family}" if c.baseline else FAMILIES[c.family].words
+
+
+def _cheaper(choice: Choice[Contender]) -> str:
+    """Return how much cheaper the chosen is; as a committee it may have become the dearer one."""
+    best, chosen = choice.best.cost.flops, choice.chosen.cost.flops
+    return f"needs {_times(best, chosen)} fewer operations" if chosen < best else "is the cheaper one network for one"
 
 
 def _times(larger: int, smaller: int) -> str:

@@ -1,7 +1,7 @@
 """How much of the past a forecaster reads: one formula for the rules, which load no torch, and for the search.
 
 L = min(4 max(season, h), max(336, 2 h)) steps for a horizon of h: four seasons or horizons, whichever is longer, and
-two horizons at least where that is more than 336 steps. Where a season is a day, a week and a day are read at least, so
+at most 336 steps, or two horizons where that is more. Where a season is a day, a week and a day are read at least, so
 that the same hour a week ago is among them, unless the history is shorter than four times that.
 """
 

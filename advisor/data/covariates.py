@@ -94,8 +94,8 @@ def known_covariates(table: Table, like: Dataset, notes: list[str]) -> Covariate
         InputError: The file lacks a column; the message names all that are missing.
     """
     wanted = like.channels[1:]
-    sources = {name: name if name in table.names else name.rpartition("=")[0] for name in wanted}
-    lacking = sorted({source or name for name, source in sources.items() if source not in table.names})
+    sources = {name: source_of(table, name)[0] for name in wanted}
+    lacking = sorted({source for source in sources.values() if source not in table.names})
     if lacking:
         raise InputError(
             f"{table.file} lacks {len(lacking)} columns that the model reads beside the target: {_some(lacking)}",
@@ -106,6 +106,18 @@ def known_covariates(table: Table, like: Dataset, notes: list[str]) -> Covariate
         cells = table.cells(source)
         columns.append(_numbers(cells, name, notes) if name == source else _is(cells, name[len(source) + 1 :]))
     return Covariates(wanted, np.stack(columns, axis=1) if columns else np.empty((len(table.rows), 0)))
+
+
+def source_of(table: Table, name: str) -> tuple[str, str | None]:
+    """Return the column that a channel is read from, and its value where the channel is one of a text column.
+
+    Both may hold an "=", so the longest column that the channel begins with counts; without one the last "=" divides.
+    """
+    if name in table.names:
+        return name, None
+    fitting = [column for column in table.names if name.startswith(f"{column}=")]
+    column = max(fitting, key=len) if fitting else name.rpartition("=")[0] or name
+    return column, name[len(column) + 1 :]
 
 
 def _numbers(cells: list[str], name: str, notes: list[str]) -> np.ndarray:

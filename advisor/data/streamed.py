@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from advisor.data.covariates import source_of
 from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.delimited import read_table
 from advisor.data.forecasting import RawSeries, forecasting_dataset
@@ -110,7 +111,7 @@ def read_streamed(
         numbered=bool(columns) and not parse_numbers(table.cells(columns[0]))[1],
         targets=targets,
         covariates=beside.names,
-        sources=tuple(_source(table, name) for name in beside.names),
+        sources=tuple(source_of(table, name) for name in beside.names),
     )
     codes, stamps, values, names = _read_blocks(source.path, table, wanted, notes)
     dates = wanted.time is not None and not wanted.numbered
@@ -131,13 +132,6 @@ def read_streamed(
     return forecasting_dataset(
         whole, raw, dates=dates, words=words, rivals=(), notes=notes, like=like, covariates=beside.names
     )
-
-
-def _source(table: Table, name: str) -> tuple[str, str | None]:
-    if name in table.names:
-        return name, None
-    column, _, value = name.rpartition("=")
-    return column, value
 
 
 def _read_blocks(

@@ -44,7 +44,3 @@ class Clock:
     def until(self, phase: str) -> float:
         """Return the seconds left to `phase`, at least 0."""
         return max(0.0, self.end_of(phase) - time.monotonic())
-
-    def used_s(self) -> float:
-        """Return the seconds since the command began."""
-        return time.monotonic() - self.started

@@ -15,10 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
-from advisor.search.jobs import Job, Result
+from advisor.search.jobs import NO_TIME, Job, Result
 
 GRACE_S = 4.0
-NO_TIME = "no time was left to begin it"
 LATE = "stopped at the deadline"
 STOPPED = "the run was stopped"
 PASSING = (NO_TIME, LATE, STOPPED)

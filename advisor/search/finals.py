@@ -119,7 +119,7 @@ class Finals:
         assert contender.gated is not None
         at.say(f"final: {contender.family} is close behind and goes on, {seconds:.1f} s each")
         jobs = [
-            self._job(contender.gated, heat, seconds + result.seconds, "refit", goes_on=key)
+            self._job(contender.gated, heat, seconds + result.seconds, goes_on=key)
             for heat, key, result in zip(heats, contender.keys, contender.heats, strict=True)
         ]
         results = [future.result() for future in [at.results.submit(job) for job in jobs]]
@@ -129,12 +129,11 @@ class Finals:
         self._judge(contender.gated, jobs, results)
         return True
 
-    def _job(
-        self, gated: Gated, heat: Heat, seconds: float | None, phase: str = "final", goes_on: str | None = None
-    ) -> NetworkJob:
+    def _job(self, gated: Gated, heat: Heat, seconds: float | None, goes_on: str | None = None) -> NetworkJob:
         at = self.context
         steps = FINAL_STEPS if at.by_trials else MOST_STEPS
-        return at.network_job(gated, heat.fold, heat.seed, phase, seconds, steps, goes_on=goes_on, judged=True)
+        # the seconds bound the training; scoring every unit comes after it, so the deadline is that of the next phase
+        return at.network_job(gated, heat.fold, heat.seed, "refit", seconds, steps, goes_on=goes_on, judged=True)
 
     def _judge(self, gated: Gated, jobs: list[NetworkJob], results: list[Result]) -> None:
         at = self.context

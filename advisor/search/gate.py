@@ -13,6 +13,7 @@ from advisor.search.memory import FULL, out_of_memory
 from advisor.search.problem import Plan
 from advisor.search.recipes import build, start
 from hybrids import ModelConfig, SequenceModel
+from hybrids.committee import Committee
 from hybrids.errors import HybridError
 from profiles.budget import Budget, Miss
 from profiles.cost import Cost, measure
@@ -66,8 +67,9 @@ def cost_of(
     cost = measure(model, budget.batch_size, length, device=device, channels=None, seconds=seconds)
     if target is None:
         return cost
-    if isinstance(model, SequenceModel):
-        return target.predict(cost, model.config.family, -(-length // model.config.frontend.patch))
+    if isinstance(model, SequenceModel | Committee):
+        member = model.config.member if isinstance(model, Committee) else model.config
+        return target.predict(cost, member.family, -(-length // member.frontend.patch))
     return target.predict(cost, None, length)
 
 

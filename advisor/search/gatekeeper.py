@@ -58,7 +58,7 @@ class Gatekeeper:
 
     def admit(self, family: str, knobs: Knobs) -> Gated | Refused:
         """Build and measure one candidate."""
-        name = json.dumps([family, knobs.model_dump(mode="json")], sort_keys=True)
+        name = self._name(json.dumps([family, knobs.model_dump(mode="json")], sort_keys=True))
         if name in self._known:
             cost = self._known[name]
             config = build(family, knobs, self.plan, causal=self.budget.streaming)
@@ -81,12 +81,18 @@ class Gatekeeper:
             name: Under which it is remembered; empty: it is not.
             seconds: Of timing.
         """
+        name = self._name(name) if name else ""
         if name in self._known:
             return self._known[name]
         found = cost_of(build(), length, self.budget, self.device, seconds, self.target)
         if name:
             self._keep(name, found)
         return found
+
+    def _name(self, what: str) -> str:
+        """Return the name under which a cost is remembered: another device, target, batch or mode has another cost."""
+        target = self.target.name if self.target else ""
+        return f"{what} on {self.device} {target} batch {self.budget.batch_size} streaming {self.budget.streaming}"
 
     def _keep(self, name: str, cost: Cost) -> None:
         self._known[name] = cost

@@ -30,6 +30,7 @@ from hybrids import ModelConfig, SequenceModel
 from hybrids.committee import Committee
 
 MOST_JUDGED = 2000
+NO_TIME = "no time was left to begin it"
 Fold = int | Literal["all"] | None
 """What judges a training: a fold; None: nothing, all but the test part is learnt; "all": the test part too."""
 
@@ -189,6 +190,8 @@ def run_network(job: NetworkJob, problem: Problem) -> Result:
         goes_on=progress_of(job.folder, job.goes_on) if job.goes_on else None,
         keep=progress_of(job.folder, key) if parts else None,
     )
+    if not done.steps:
+        return Result(failed=NO_TIME)
     if done.failed:
         return Result(failed=done.failed, seconds=done.seconds, steps=done.steps, curve=done.curve)
     save_weights(model, job.weights())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.baselines import Baseline
-from advisor.search.context import MOST_STEPS, Context
+from advisor.search.context import MOST_STEPS, NEVER, Context
 from advisor.search.finals import MOST_SEEDS, SEEDS_BY_TRIALS
 from advisor.search.gate import Gated
 from advisor.search.jobs import CommitteeJob, Result, committee, weights_of
@@ -23,6 +23,8 @@ from hybrids.committee import Committee, CommitteeConfig
 
 REFIT_SEED = 201
 LEAST_REFIT_S = 1.0
+AS_LONG = 0.7
+"""Share of the final's training below which a last training from nothing would not be the model that was scored."""
 EARLY = 0.7
 """Where the best score of a training was before this share of it, it went on for too long."""
 LONGER = 1.1
@@ -69,6 +71,12 @@ class Refit:
         seconds = None if at.by_trials else at.clock.until("refit")
         if seconds is not None and seconds < LEAST_REFIT_S:
             says.append("No time was left for a last training on all data; the weights of the final are kept.")
+            return self._finished(gated, list(chosen.keys[:members]), folds, test, says)
+        if seconds is not None and (asked := self._needed_s(chosen)) > seconds / self._rounds(members):
+            says.append(
+                f"The {seconds:.0f} s that were left would not do for a last training as long as those of the final "
+                f"({asked:.0f} s); the weights of the final are kept."
+            )
             return self._finished(gated, list(chosen.keys[:members]), folds, test, says)
         keys, failed = self._train(gated, chosen, members, seconds)
         if failed:
@@ -122,7 +130,7 @@ class Refit:
         job = CommitteeJob(
             seed=at.settings.seed,
             folder=str(at.results.files),
-            deadline=min(at.clock.end_of("refit"), 1e15),
+            deadline=min(at.clock.end_of("refit"), NEVER),
             model=gated.config,
             members=chosen.keys[:members],
             folds=tuple(chosen.folds) if together else (),
@@ -133,8 +141,7 @@ class Refit:
     def _train(self, gated: Gated, chosen: Contender, members: int, seconds: float | None) -> tuple[list[str], str]:
         """Return the keys of the members' jobs, and why one failed."""
         at = self.context
-        rounds = -(-members // at.settings.workers)
-        share = None if seconds is None else seconds / rounds
+        share = None if seconds is None else seconds / self._rounds(members)
         steps, early = self._steps(chosen)
         from_final = at.plan.task == "forecast" and not early
         at.say(f"refit: {members} x {gated.family} on all data" + (f", {steps} steps at most" if early else ""))
@@ -153,6 +160,18 @@ class Refit:
         results = [future.result() for future in [at.results.submit(job) for job in jobs]]
         failed = next((r.failed for r in results if r.failed), "")
         return [job.key() for job in jobs], failed
+
+    def _rounds(self, members: int) -> int:
+        return -(-members // self.context.settings.workers)
+
+    def _needed_s(self, chosen: Contender) -> float:
+        """Return the least seconds of a training from nothing that deserves the score of the final's; else 0."""
+        steps, early = self._steps(chosen)
+        if self.context.plan.task == "forecast" and not early:
+            return 0.0
+        pace = sum(heat.seconds for heat in chosen.heats) / max(1, sum(heat.steps for heat in chosen.heats))
+        trained = sum(heat.steps for heat in chosen.heats) / max(1, len(chosen.heats))
+        return AS_LONG * pace * min(steps, trained)
 
     def _steps(self, chosen: Contender) -> tuple[int, bool]:
         """Return the most steps of the last training, and whether the final's were best long before their end."""

@@ -36,7 +36,7 @@ def main() -> None:
         try:
             data = data or problem.load(Path(sys.argv[1]))
             result = run(JOBS.validate_json(line), data)
-        except (RuntimeError, ValueError, ArithmeticError, MemoryError, AssertionError, OSError) as error:
+        except Exception as error:
             result = failure(error)
         result.busy_s = time.monotonic() - began
         results.write(result.model_dump_json() + "\n")

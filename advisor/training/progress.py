@@ -2,7 +2,7 @@
 
 One safetensors file: live weights and buffers, their average, the best so far, both moments of AdamW, and the states
 of the random generators; steps, scores and the curve are JSON in its header. Going on from the file gives the same
-numbers, bit by bit, as going on in the same process.
+numbers, bit by bit, in every process; rows are drawn in a new order from there on, so an unbroken training differs.
 """
 
 import json

@@ -103,6 +103,4 @@ def training(family: str, knobs: Knobs, plan: Plan, units: int, seconds: float |
         batch=STARTS[FAMILIES[family].kind].batch,
         seconds=seconds,
         max_steps=max_steps,
-        label_smoothing=0.0,
-        augment=False,
     )

@@ -60,9 +60,9 @@ def training(family: str, knobs: Knobs, plan: Plan, units: int, seconds: float |
     return TrainConfig(
         learning_rate=knobs.learning_rate,
         batch=batch_of(units),
+        label_smoothing=0.05 if plan.task == "classify" else 0.0,
         seconds=seconds,
         max_steps=max_steps,
-        label_smoothing=0.05 if plan.task == "classify" else 0.0,
     )
 
 

@@ -99,3 +99,13 @@ def test_of_very_many_covariates_those_that_move_with_the_target_are_kept(tmp_pa
     assert len(data.channels) == 33
     assert {f"c{k}" for k in range(0, 40, 5)} <= set(data.channels)
     assert any("8 of 40 covariates move least with the target" in note for note in data.notes)
+
+
+def test_an_equals_sign_in_a_column_or_a_cell_is_read_again_as_it_was(tmp_path):
+    table = frame()
+    table["a=b"] = np.where(np.arange(60) % 3 == 0, "x=1", "x=2")
+    data = read(write(table, tmp_path / "a.csv"), TARGET)
+    assert {"a=b=x=1", "a=b=x=2"} & set(data.channels)
+    again = read(tmp_path / "a.csv", TARGET, like=data)
+    assert again.channels == data.channels
+    np.testing.assert_array_equal(again.series[0], data.series[0])

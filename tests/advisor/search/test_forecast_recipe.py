@@ -9,9 +9,9 @@ import torch
 from advisor.artifact import ModelCard
 from advisor.export import onnx
 from advisor.look_back import look_back_steps, seasons_of
-from advisor.search.knobs import Knobs
 from advisor.search.problem import Plan
 from advisor.search.recipes import forecast
+from advisor.search.space import point_of
 from advisor.training.config import TrainConfig
 from advisor.training.losses import loss_of
 from hybrids.families import FAMILIES
@@ -56,8 +56,9 @@ def test_the_mlp_reads_its_window_as_one_token_whatever_the_patch_factor():
 def test_what_a_family_starts_from_is_inside_the_bounds_of_the_knobs():
     for family in {name for name, _ in STACKS}:
         for plan in (PLAN, LONG):
-            assert Knobs.model_validate(forecast.start(family, plan).model_dump())
-            assert isinstance(forecast.training(family, forecast.start(family, plan), plan, 0, 1.0, 10), TrainConfig)
+            start = forecast.start(family, plan)
+            moved = {name: value for name, value in point_of(start, family, plan).items() if hasattr(start, name)}
+            assert moved == {name: getattr(start, name) for name in moved}
 
 
 def test_the_loss_is_the_pinball_of_the_target_in_units_of_its_own_window():

@@ -5,6 +5,7 @@ import pytest
 from advisor.search.gate import admit, admit_or_shrink, cost_of, trivial
 from advisor.search.knobs import start
 from advisor.search.problem import Plan
+from hybrids.committee import CommitteeConfig
 from profiles.budget import Budget
 from profiles.calibration import Calibration, Shape, calibrate
 from profiles.curves import curve
@@ -48,3 +49,12 @@ def test_without_a_target_the_cost_is_measured():
     model, _ = trivial(PLAN)
     found = cost_of(model, PLAN.length, Budget(), "cpu", 0.01)
     assert not found.predicted and found.error is None and found.device == "cpu"
+
+
+def test_a_committee_is_predicted_as_the_family_of_its_members(slow):
+    config = admit("gru", start("gru"), PLAN, Budget(), "cpu").config
+    one, two = (
+        cost_of(model, PLAN.length, Budget(), "cpu", 0.05, slow)
+        for model in (config.build(), CommitteeConfig(member=config, count=2).build())
+    )
+    assert two.error == one.error

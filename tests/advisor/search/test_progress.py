@@ -1,4 +1,4 @@
-"""A training that stops and goes on is, bit by bit, the one that did not stop."""
+"""A training that stops goes on from its file, bit by bit the same whenever and wherever it does."""
 
 import pytest
 import torch

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from advisor.data import Dataset
+from advisor.search import problem
 from advisor.search.executors import LocalPool
-from advisor.search.jobs import BaselineJob, Result
+from advisor.search.jobs import NO_TIME, BaselineJob, NetworkJob, Result, run_network
 from advisor.search.prepare import prepare
+from advisor.search.recipes import forecast
 from advisor.search.results import Results
 from advisor.search.worker import failure
 
@@ -120,3 +122,15 @@ def test_a_job_that_fails_says_why(pool, tmp_path):
 
 def test_a_job_without_time_is_not_begun(pool, tmp_path):
     assert pool.submit(job(tmp_path, seconds=-1)).result().failed == "no time was left to begin it"
+
+
+def test_a_network_that_made_no_step_is_no_model(pool, tmp_path):
+    found = problem.load(tmp_path)
+    start = forecast.start("mlp", found.plan)
+    model = forecast.build("mlp", start, found.plan, causal=False)
+    for seconds, failed in ((-1.0, NO_TIME), (60.0, "")):
+        one = NetworkJob(
+            model=model, train=forecast.training("mlp", start, found.plan, 1, None, 2), fold=0, seed=0,
+            folder=str(tmp_path / "jobs"), deadline=time.monotonic() + seconds,
+        )  # fmt: skip
+        assert run_network(one, found).failed == failed

@@ -1,0 +1,39 @@
+"""The last training: it must not leave a model that had less training than the one that was scored."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from advisor.metrics import METRICS
+from advisor.records import CurvePoint
+from advisor.search.jobs import Result
+from advisor.search.problem import Plan
+from advisor.search.refit import AS_LONG, Refit
+
+
+def refit(task, workers=2):
+    at = SimpleNamespace(
+        plan=Plan(task=task, channels=1, folds=2, length=20, horizon=2, test_words=""), metric=METRICS[task],
+        by_trials=False, settings=SimpleNamespace(workers=workers),
+    )  # fmt: skip
+    return Refit(at)
+
+
+def heat(best_step, steps=100, seconds=10.0, higher=True):
+    looks = [CurvePoint(step=s, seconds=1, train_loss=1, quality=float((s == best_step) == higher)) for s in (20, 100)]
+    return Result(seconds=seconds, steps=steps, curve=tuple(looks))
+
+
+@pytest.mark.parametrize(("best_step", "share"), [(100, 1.0), (20, 0.22)])
+def test_a_training_from_nothing_needs_most_of_the_time_of_what_was_scored(best_step, share):
+    chosen = SimpleNamespace(heats=(heat(best_step), heat(best_step)))
+    assert refit("classify")._needed_s(chosen) == pytest.approx(AS_LONG * 10.0 * share)
+
+
+def test_a_forecaster_that_goes_on_from_its_weights_needs_no_time():
+    assert refit("forecast")._needed_s(SimpleNamespace(heats=(heat(100, higher=False),))) == 0.0
+
+
+@pytest.mark.parametrize(("members", "workers", "rounds"), [(2, 2, 1), (3, 2, 2), (1, 4, 1)])
+def test_members_beyond_the_workers_take_another_round(members, workers, rounds):
+    assert refit("classify", workers)._rounds(members) == rounds
