@@ -133,7 +133,8 @@ def reasons(
             f"{_name(choice.best)} has {choice.best.mean:.4g} {_on_folds(chosen)} against {chosen.mean:.4g}: within "
             f"the margin, and {_name(chosen)} {_cheaper(choice)}."
         )
-    if not choice.p_values:
+    testable = against is not None and against.p_value is not None  # though nothing but the naive may have been there
+    if not choice.p_values and not testable:
         words.append(
             "There are too few independent parts of the data to test whether a difference is chance; only the numbers "
             "are compared."
