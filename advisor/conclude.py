@@ -44,7 +44,9 @@ def conclude(
     choice = replace(choice, chosen=final, best=final if choice.best is choice.chosen else choice.best)
     quality = explain.test_quality(problem, done.test)
     ranked = explain.ranking(choice, search.outcome, problem, budget, at.families)
-    unit = "origin" if plan.task == "forecast" else "fold"
+    unit = "fold"
+    if plan.task == "forecast":
+        unit = "origin" if plan.fold_cuts == 1 else f"times {plan.fold_cuts} origin"
     how = f"the mean {at.metric.name} over {plan.folds} {unit}s" if plan.folds > 1 else f"one {unit} alone"
     missed = budget.misses(cost)
     reasons = (*explain.reasons(choice, ranked, quality, budget, request, how, search.against_naive()), *done.says)
