@@ -12,7 +12,7 @@ from advisor.conclude import conclude
 from advisor.data import HELD_SHARE, Dataset
 from advisor.data.calendar import calendar_words
 from advisor.data.profile import profile_of
-from advisor.errors import InputError, NoCandidateError
+from advisor.errors import InputError
 from advisor.records import Recommendation, Request
 from advisor.rules import Advice, OwnRule
 from advisor.runs import Run
@@ -90,7 +90,7 @@ def carry_out(
             target = _target(request, known.advice, say)
             given = _given(run, request, problem, ranked, asked, say)
             if not search.explore(ranked, given, target):
-                _no_candidate(search)
+                raise search.outcome.no_candidate()
             if _learns(request) and search.race is not None and (kept := store.keep(problem, search.race)):
                 say(f"store: {kept} configurations better than their default are kept for runs on similar data")
             return conclude(search, known, dataset, request, versions, started)
@@ -177,15 +177,7 @@ def refuse_if_nothing_fits(search: Search, budget: Budget) -> None:
     misses = budget.misses(cost)
     if misses:
         search.outcome.nearest = (name, str(misses[0]))
-        _no_candidate(search)
-
-
-def _no_candidate(search: Search) -> None:
-    family, miss = search.outcome.nearest or ("none", "no candidate could be trained")
-    raise NoCandidateError(
-        f"no candidate keeps the budget; nearest is {family} with {miss}.",
-        f"relax {miss.split(':')[0].replace('_', '-')} above that, or give a faster device.",
-    )
+        raise search.outcome.no_candidate()
 
 
 def _version(package: str) -> str:

@@ -39,6 +39,11 @@ def conclude(
     if curve is not None:
         run.write("data_size", curve)
     final, done = search.finish(choice.chosen)
+    while missed := budget.misses(final.cost):
+        if not search.put_aside(choice.chosen, str(missed[0])):
+            raise search.outcome.no_candidate()
+        choice = search.choose()
+        final, done = search.finish(choice.chosen)
     model, cost = done.model, final.cost
     search.outcome.contenders[search.outcome.contenders.index(choice.chosen)] = final
     choice = replace(choice, chosen=final, best=final if choice.best is choice.chosen else choice.best)
@@ -48,7 +53,6 @@ def conclude(
     if plan.task == "forecast":
         unit = "origin" if plan.fold_cuts == 1 else f"times {plan.fold_cuts} origin"
     how = f"the mean {at.metric.name} over {plan.folds} {unit}s" if plan.folds > 1 else f"one {unit} alone"
-    missed = budget.misses(cost)
     reasons = (*explain.reasons(choice, ranked, quality, budget, request, how, search.against_naive()), *done.says)
     reached = _reach(model, problem)
     if reached is not None:
@@ -56,8 +60,6 @@ def conclude(
         needed = known.profile.dependence
         reasons += (compare(reached, needed.reach_from_end),) if needed and needed.reach_from_end else ()
     reasons += (curve.says,) if curve else ()
-    if missed:
-        reasons += (f"Measured again after training it no longer keeps the budget: {missed[0]}.",)
     recommendation = Recommendation(
         family=final.family,
         baseline=final.baseline,

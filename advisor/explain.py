@@ -99,8 +99,9 @@ def _left_out(family: str, outcome: Outcome, higher: bool) -> Ranked:
 
 def test_quality(problem: Problem, scores: list[float]) -> Measured:
     """Return the metric on the test part with its interval; what belongs together is drawn together."""
-    groups = problem.test.group if problem.plan.task == "forecast" else None
-    return measured(problem.plan.task, np.array(scores), problem.plan.test_words, groups)
+    group = problem.test.group
+    alone = len(np.unique(group)) == len(group)
+    return measured(problem.plan.task, np.array(scores), problem.plan.test_words, None if alone else group)
 
 
 def _why(choice: Choice[Contender], metric: str) -> str:

@@ -58,19 +58,20 @@ def summarise(task: Task, scores: np.ndarray) -> float:
 
 
 def measured(task: Task, scores: np.ndarray, split: str, groups: np.ndarray | None = None, seed: int = 0) -> Measured:
-    """Return the metric with a 95 % interval: Wilson's for an accuracy of independent rows, else a bootstrap.
+    """Return the metric with a 95 % interval: Wilson's for an accuracy, else a bootstrap.
 
     Args:
         task: Which metric.
         scores: One a unit.
         split: What data the units are, in words.
-        groups: Units of one group (a series, or a stretch of time) are drawn together; None: each alone.
+        groups: Units of one group (a series, a subject, a stretch of time) are drawn together, and are one trial of an
+            accuracy; None: each alone.
         seed: Of the bootstrap.
     """
     value = summarise(task, scores)
     low, high = (
-        wilson_interval(value, len(scores))
-        if task == "classify" and groups is None
+        wilson_interval(value, len(scores if groups is None else np.unique(groups)))
+        if task == "classify"
         else _bootstrap(task, scores, groups, seed)
     )
     metric = METRICS[task]

@@ -7,8 +7,11 @@ from pathlib import Path
 import torch
 
 FULL = "memory ran out"
-SIGNS = ("can't allocate memory", "out of memory", "bad_alloc", "unable to allocate")
-"""Words of the CPU allocator, of CUDA, of C++ and of numpy."""
+SIGNS = (
+    "can't allocate memory", "out of memory", "bad_alloc", "unable to allocate", "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+)  # fmt: skip
+"""Words of the CPU allocator, of CUDA, of C++, of numpy, and of CUDA's libraries."""
 LIKELIER = 500
 """Of 1000: what the kernel adds to a worker's share of memory when it looks for a process to end."""
 

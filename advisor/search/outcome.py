@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from advisor import baselines
 from advisor.compare import Scores
+from advisor.errors import NoCandidateError
 from advisor.records import Trial
 from advisor.search.gate import Gated
 from advisor.search.jobs import Result
@@ -63,6 +64,18 @@ class Outcome:
     infeasible: dict[str, str] = field(default_factory=dict)
     nearest: tuple[str, str] | None = None
     """Family and miss that came closest to the budget, where none kept it."""
+
+    def no_candidate(self) -> NoCandidateError:
+        """Return the error of a search that found nothing: what came closest to the budget, or what was in the way."""
+        if self.nearest is None:
+            why = next(iter(self.infeasible.values()), "the time was too short")
+            return NoCandidateError(f"no candidate could be trained: {why}.", "give more time with --time-limit.")
+        family, miss = self.nearest
+        limit = miss.split(":")[0].replace("_", "-")
+        return NoCandidateError(
+            f"no candidate keeps the budget; nearest is {family} with {miss}.",
+            f"relax {limit} above that, or give a faster device.",
+        )
 
 
 def mean_folds(results: tuple[Result, ...]) -> dict[int, float]:

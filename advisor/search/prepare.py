@@ -9,10 +9,11 @@ from advisor import metrics
 from advisor.audit import together
 from advisor.data import HELD_SHARE, Dataset, folds_by_id, split_by_id
 from advisor.data.calendar import calendar_channels, choose_calendar
+from advisor.data.rows import Rows, joined
 from advisor.data.scratch import scratch_array
 from advisor.data.stack import SeriesStack
 from advisor.errors import InputError
-from advisor.search.problem import MOST_TEST_WINDOWS, Plan, Problem, Rows, joined, windows
+from advisor.search.problem import MOST_TEST_WINDOWS, Plan, Problem, windows
 from advisor.search.recipes.forecast import look_back_of
 
 MOST_FOLDS, MOST_CUTS = 5, 24
@@ -49,9 +50,10 @@ def _by_rows(dataset: Dataset, test: Dataset | None, seed: int) -> Problem:
         raise InputError(
             f"{len(dataset)} labelled series are too few to learn from.", "give at least 8 labelled series."
         )
-    rows, held_rows = _rows(dataset), _rows(test)
+    subjects = together(dataset)
+    rows, held_rows = _rows(dataset, subjects), _rows(test, together(test))
     folds = min(MOST_FOLDS if len(dataset) < 2000 else 3, len(dataset) // 2)
-    fold = folds_by_id(dataset, folds, seed, together(dataset))
+    fold = folds_by_id(dataset, folds, seed, subjects)
     plan = Plan(
         task=dataset.task,
         channels=len(dataset.channels),
@@ -64,14 +66,15 @@ def _by_rows(dataset: Dataset, test: Dataset | None, seed: int) -> Problem:
     return Problem(plan, rows, fold, SeriesStack.of(()), held_rows)
 
 
-def _rows(dataset: Dataset) -> Rows:
+def _rows(dataset: Dataset, subjects: np.ndarray) -> Rows:
+    """Return the labelled series; those of one subject, (N,), share their luck."""
     lengths = np.array([len(s) for s in dataset.series], np.int64)
     x = np.zeros((len(dataset), int(lengths.max()), len(dataset.channels)), np.float32)
     for i, s in enumerate(dataset.series):
         x[i, : len(s)] = s
     assert dataset.labels is not None
     y = dataset.labels.astype(np.int64 if dataset.task == "classify" else np.float32)
-    return Rows(x, lengths, y, np.ones(len(dataset)), np.arange(len(dataset)))
+    return Rows(x, lengths, y, np.ones(len(dataset)), subjects)
 
 
 def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int | None) -> Problem:

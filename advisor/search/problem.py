@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from advisor import metrics
+from advisor.data.rows import Rows, joined
 from advisor.data.scratch import forget
 from advisor.data.stack import SeriesStack
 from profiles.task import Task
@@ -56,33 +57,6 @@ class Plan(BaseModel):
     def judging_steps(self) -> int:
         """Return the steps before the test part of a series on which forecasts are judged."""
         return self.folds * self.fold_cuts * self.horizon
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A set of judged units.
-
-    Attributes:
-        x: Raw inputs (N, L, C), right-padded with zeros.
-        lengths: Valid steps (N,).
-        y: Class indices (N,), numbers (N,), or futures (N, H).
-        scale: MASE denominators (N,), ones unless forecast.
-        group: Units drawn together in a bootstrap, (N,).
-    """
-
-    x: np.ndarray
-    lengths: np.ndarray
-    y: np.ndarray
-    scale: np.ndarray
-    group: np.ndarray
-
-    def take(self, rows: np.ndarray) -> "Rows":
-        """Return the units at `rows`."""
-        return Rows(self.x[rows], self.lengths[rows], self.y[rows], self.scale[rows], self.group[rows])
-
-    def __len__(self) -> int:
-        """Return the number of units."""
-        return len(self.x)
 
 
 @dataclass(frozen=True)
@@ -174,13 +148,6 @@ def load(folder: Path) -> Problem:
     parts = [Rows(*(array(f"{p}_{k}") for k in ("x", "lengths", "y", "scale", "group"))) for p in ("rows", "test")]
     series = SeriesStack(*(array(f"series_{k}") for k in ("flat", "begin", "end")))
     return Problem(plan, parts[0], array("fold"), series, parts[1], array("held"), array("scale"))
-
-
-def joined(parts: list[Rows]) -> Rows:
-    """Return the units of all parts as one, padded to the longest."""
-    longest = max(part.x.shape[1] for part in parts)
-    x = np.concatenate([np.pad(p.x, ((0, 0), (0, longest - p.x.shape[1]), (0, 0))) for p in parts])
-    return Rows(x, *(np.concatenate([getattr(p, k) for p in parts]) for k in ("lengths", "y", "scale", "group")))
 
 
 def windows(

@@ -63,7 +63,7 @@ class Racing:
         room = self.race.rungs.sizes[0]
         admitted: list[Gated] = []
         worst: list[tuple[float, str, str]] = []
-        for family in in_turns(at.families):
+        for family in in_turns(at.families, at.plan.task):
             if FAMILIES[family].needs:
                 at.outcome.not_tried[family] = f"it needs {FAMILIES[family].needs}"
             elif why := at.gate.why_never(family):
@@ -80,7 +80,7 @@ class Racing:
                 if isinstance(last, Gated) and not last.why:
                     admitted.append(last)
                     if not at.gate.needs_quiet:
-                        self._enter(last, extra=False)
+                        self._launch(self._entered(last, extra=False))
                 else:
                     at.outcome.infeasible[family] = f"even its smallest: {last.why}"
                     worst.append((last.excess, family, last.why))
@@ -88,7 +88,7 @@ class Racing:
             at.outcome.nearest = min(worst)[1:]
         if at.gate.needs_quiet:
             for one in admitted:
-                self._enter(one, extra=False)
+                self._launch(self._entered(one, extra=False))
         kept = rungs.sizes_of(max(1, len(admitted)))
         self.race.rungs = rungs.Rungs(kept, self.race.rungs.seconds, self.race.rungs.steps)
         return admitted
@@ -119,37 +119,44 @@ class Racing:
         """Give the workers what is worth doing now."""
         at = self.context
         most = GENERATION if at.by_trials else at.settings.workers
-        while len(self._running) < most:
-            climber = self.race.climber()
-            if climber and self._worth(climber.rung):
-                self._launch(climber)
-                continue
-            if not self._newcomer():
-                return
+        chosen: list[Candidate] = []
+        quiet = not self._running
+        while len(self._running) + len(chosen) < most:
+            one = self.race.climber()
+            if one is None or not self._worth(one.rung):
+                one = self._newcomer(quiet)
+            if one is None:
+                break
+            one.running = True
+            if at.gate.needs_quiet and quiet:
+                chosen.append(one)  # nothing trains while another may yet be measured
+            else:
+                self._launch(one)
+        for one in chosen:
+            self._launch(one)
 
     def _worth(self, rung: int) -> bool:
         seconds = self.race.rungs.seconds_of(rung)
         return seconds is None or self.context.clock.until("race") >= WORTH * seconds
 
-    def _newcomer(self) -> bool:
-        """Start a new configuration; return whether one was worth it and kept the budget."""
+    def _newcomer(self, quiet: bool) -> Candidate | None:
+        """Return a new configuration that is worth it and keeps the budget; `quiet`: nothing runs now."""
         at = self.context
         entered = len(self.race.all)
         if at.by_trials and entered >= (at.settings.trials or 0):
-            return False
+            return None
         if not at.by_trials and self.race.exhausted():
-            return False
+            return None
         family = self.race.newcomer()
-        if family is None or not self._worth(0) or (at.gate.needs_quiet and not at.by_trials and self._running):
-            return False
+        if family is None or not self._worth(0) or (at.gate.needs_quiet and not quiet):
+            return None
         for _ in range(MOST_REFUSED):
             gated = at.gate.admit(family, self._ask(family))
             if isinstance(gated, Gated) and not gated.why:
-                self._enter(gated, extra=True)
-                return True
+                return self._entered(gated, extra=True)
             at.ledger.record(gated, "infeasible", reason=gated.why)
             self._refused.append(gated)
-        return False
+        return None
 
     def _ask(self, family: str) -> Knobs:
         """Return the next configuration of a family: one that was given, else what its sampler proposes."""
@@ -178,11 +185,12 @@ class Racing:
                 seen.append(Seen(c.gated.knobs, tuple(c.values), state))
         return seen
 
-    def _enter(self, gated: Gated, extra: bool) -> None:
+    def _entered(self, gated: Gated, extra: bool) -> Candidate:
+        """Return the candidate, now in the race."""
         number = self.context.ledger.number(gated.family, gated.knobs)
         candidate = Candidate(number, gated, extra)
         self.race.all.append(candidate)
-        self._launch(candidate)
+        return candidate
 
     def _launch(self, candidate: Candidate) -> None:
         at, rung, shape = self.context, candidate.rung, self.race.rungs

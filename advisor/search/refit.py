@@ -1,7 +1,9 @@
 """The last training: the chosen one on all data, by all workers, as a committee where that is allowed.
 
-W workers train W members. A committee is scored before that, made of the trainings of the final, so that the reported
-quality is of the same kind of model as the one that is kept; its cost is measured against the budget.
+W workers train W members. Where one training ends long before the time does, there are more, in rounds, up to
+`MOST_MEMBERS`; forecasters are first trained from further seeds as in the final. A committee is scored before the last
+training, made of the trainings of the final, so that the reported quality is of the same kind of model as the one that
+is kept; its cost is measured against the budget.
 
 A forecaster goes on from the weights of the final; a classifier or regressor begins anew. Where the final's trainings
 were best long before their end, more training would only learn by heart: the last one then ends as early.
@@ -13,16 +15,21 @@ import numpy as np
 
 from advisor.baselines import Baseline
 from advisor.search.context import MOST_STEPS, NEVER, Context
-from advisor.search.finals import MOST_SEEDS, SEEDS_BY_TRIALS
+from advisor.search.finals import FINAL_SEED, SEEDS_BY_TRIALS
 from advisor.search.gate import Gated
-from advisor.search.jobs import CommitteeJob, Result, committee, weights_of
+from advisor.search.jobs import CommitteeJob, Result, weights_of
 from advisor.search.outcome import Contender
 from advisor.search.rungs import FINAL_STEPS
+from advisor.search.work import committee
 from hybrids import SequenceModel
 from hybrids.committee import Committee, CommitteeConfig
 
 REFIT_SEED = 201
 LEAST_REFIT_S = 1.0
+MOST_MEMBERS = 6
+"""Of a committee, where nobody asked for another number: the mean of six is within a sixth of what any number gains."""
+SURE = 0.9
+"""Share of the time that is left which further members may be planned into."""
 AS_LONG = 0.7
 """Share of the final's training below which a last training from nothing would not be the model that was scored."""
 EARLY = 0.7
@@ -65,26 +72,27 @@ class Refit:
         """Train the chosen network for the last time."""
         assert chosen.gated is not None
         gated, at = chosen.gated, self.context
-        members, judged, says = self._committee(gated, chosen)
+        keys = self._further(gated, chosen)
+        members, judged, says = self._committee(gated, chosen, keys)
         test = list(judged.test) if judged else chosen.test
         folds = judged.folds if judged else {}
         seconds = None if at.by_trials else at.clock.until("refit")
         if seconds is not None and seconds < LEAST_REFIT_S:
             says.append("No time was left for a last training on all data; the weights of the final are kept.")
-            return self._finished(gated, list(chosen.keys[:members]), folds, test, says)
+            return self._finished(gated, list(keys[:members]), folds, test, says)
         if seconds is not None and (asked := self._needed_s(chosen)) > seconds / self._rounds(members):
             says.append(
                 f"The {seconds:.0f} s that were left would not do for a last training as long as those of the final "
                 f"({asked:.0f} s); the weights of the final are kept."
             )
-            return self._finished(gated, list(chosen.keys[:members]), folds, test, says)
-        keys, failed = self._train(gated, chosen, members, seconds)
+            return self._finished(gated, list(keys[:members]), folds, test, says)
+        trained, failed = self._train(gated, keys, chosen, members, seconds)
         if failed:
             says.append(f"The last training on all data failed ({failed}); the weights of the final are kept.")
-            return self._finished(gated, list(chosen.keys[:members]), folds, test, says)
+            return self._finished(gated, list(keys[:members]), folds, test, says)
         own = "the test part included, after it had been scored" if at.plan.test_is_own else "but the test file"
         says.append(f"The kept model was trained once more on all data, {own}.")
-        return self._finished(gated, keys, folds, test, says)
+        return self._finished(gated, trained, folds, test, says)
 
     def _finished(
         self, gated: Gated, keys: list[str], folds: dict[int, float], test: list[float], says: list[str]
@@ -92,27 +100,59 @@ class Refit:
         model = committee(gated.config, [weights_of(self.context.results.files, key) for key in keys])
         return Finished(model, len(keys), folds, test, tuple(says))
 
-    def _most(self) -> int:
-        """Return the most members that are asked for, or that the workers can train at once."""
+    def _further(self, gated: Gated, chosen: Contender) -> tuple[str, ...]:
+        """Return the keys of the final's trainings, and of further ones where seeds share folds and there is time."""
+        at, keys = self.context, chosen.keys
+        last_s = self._needed_s(chosen) / AS_LONG
+        if at.by_trials or not last_s or not self._by_seed(chosen):
+            return keys
+        heat_s = max(heat.seconds for heat in chosen.heats)
+        spare_s = SURE * at.clock.until("refit") - self._rounds(len(keys)) * last_s
+        most = min(self._most(chosen), len(keys) + int(spare_s / (heat_s + last_s)) * at.settings.workers)
+        count = (self._allowed(gated, most) if most > len(keys) else 0) - len(keys)
+        if count < 1:
+            return keys
+        at.say(f"refit: {count} more trainings of {gated.family} as in the final, for a larger committee")
+        jobs = [
+            at.network_job(
+                gated,
+                0,
+                at.settings.seed + FINAL_SEED + len(keys) + i,
+                "refit",
+                heat_s,
+                MOST_STEPS,
+                judged=True,
+            )
+            for i in range(count)
+        ]
+        results = [future.result() for future in [at.results.submit(job) for job in jobs]]
+        return (*keys, *(job.key() for job, result in zip(jobs, results, strict=True) if not result.failed))
+
+    def _by_seed(self, chosen: Contender) -> bool:
+        """Return whether the trainings of the final differ by their seeds alone, and the same folds judge them."""
+        return len({tuple(sorted(heat.folds)) for heat in chosen.heats}) == 1
+
+    def _most(self, chosen: Contender) -> int:
+        """Return the most members that are asked for, or that there is time to train."""
         at = self.context
         if at.settings.committee is not None:
             return max(1, at.settings.committee)
-        return SEEDS_BY_TRIALS if at.by_trials else min(MOST_SEEDS, at.settings.workers)
+        if at.by_trials:
+            return SEEDS_BY_TRIALS
+        needed_s = self._needed_s(chosen) / AS_LONG
+        rounds = int(SURE * at.clock.until("refit") / needed_s) if needed_s and self._steps(chosen)[1] else 1
+        return min(MOST_MEMBERS, max(1, rounds) * at.settings.workers)
 
-    def _committee(self, gated: Gated, chosen: Contender) -> tuple[int, Result | None, list[str]]:
+    def _committee(
+        self, gated: Gated, chosen: Contender, keys: tuple[str, ...]
+    ) -> tuple[int, Result | None, list[str]]:
         """Return how many members pay, their score as a committee, and why in words."""
         at = self.context
-        most = min(self._most(), len(chosen.keys))
-        while most > 1:
-            config = CommitteeConfig(member=gated.config, count=most)
-            cost = at.gate.cost(config.build, gated.cost.length, f"committee of {most} {gated.family}")
-            if not at.settings.budget.misses(cost):
-                break
-            most -= 1
+        wanted = min(self._most(chosen), len(keys))
+        most = self._allowed(gated, wanted)
         if most < 2:
-            alone = self._most() > 1
-            return 1, None, ["A committee would break the budget; one network is kept."] if alone else []
-        result = self._score(gated, chosen, most)
+            return 1, None, ["A committee would break the budget; one network is kept."] if wanted > 1 else []
+        result = self._score(gated, chosen, keys[:most])
         if result.failed:
             return 1, None, [f"The committee could not be scored ({result.failed}); one network is kept."]
         if result.folds:
@@ -124,22 +164,33 @@ class Refit:
             return most, result, [f"{most} networks trained from different seeds answer together: {words}."]
         return most, result, [f"{most} networks trained from different seeds answer together."]
 
-    def _score(self, gated: Gated, chosen: Contender, members: int) -> Result:
+    def _allowed(self, gated: Gated, most: int) -> int:
+        """Return how many networks, of `most`, keep the budget together; at least 1."""
         at = self.context
-        together = len({tuple(sorted(heat.folds)) for heat in chosen.heats}) == 1
+        for count in range(most, 1, -1):
+            config = CommitteeConfig(member=gated.config, count=count)
+            cost = at.gate.cost(config.build, gated.cost.length, f"committee of {count} {gated.family}")
+            if not at.settings.budget.misses(cost):
+                return count
+        return 1
+
+    def _score(self, gated: Gated, chosen: Contender, members: tuple[str, ...]) -> Result:
+        at = self.context
         job = CommitteeJob(
             seed=at.settings.seed,
             folder=str(at.results.files),
             deadline=min(at.clock.end_of("refit"), NEVER),
             model=gated.config,
-            members=chosen.keys[:members],
-            folds=tuple(chosen.folds) if together else (),
+            members=members,
+            folds=tuple(chosen.folds) if self._by_seed(chosen) else (),
             device=at.settings.device,
         )
         return at.results.submit(job).result()
 
-    def _train(self, gated: Gated, chosen: Contender, members: int, seconds: float | None) -> tuple[list[str], str]:
-        """Return the keys of the members' jobs, and why one failed."""
+    def _train(
+        self, gated: Gated, keys: tuple[str, ...], chosen: Contender, members: int, seconds: float | None
+    ) -> tuple[list[str], str]:
+        """Return the keys of the members' jobs, and why one failed; `keys` are those of the final's trainings."""
         at = self.context
         share = None if seconds is None else seconds / self._rounds(members)
         steps, early = self._steps(chosen)
@@ -153,7 +204,7 @@ class Refit:
                 "refit",
                 share,
                 steps,
-                start=chosen.keys[i] if from_final else None,
+                start=keys[i] if from_final else None,
             )
             for i in range(members)
         ]

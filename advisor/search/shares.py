@@ -8,8 +8,8 @@ from typing import overload
 
 import numpy as np
 
+from advisor.data.rows import Rows
 from advisor.data.stack import SeriesStack
-from advisor.search.problem import Rows
 
 MANY_SERIES = 20
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from advisor.data.rows import Rows
 from advisor.data.stack import SeriesStack
-from advisor.search.problem import Plan, Problem, Rows
+from advisor.search.problem import Plan, Problem
 from advisor.training.loop import answering
 from hybrids import SequenceModel
 from hybrids.frontends.window import WindowFrontend

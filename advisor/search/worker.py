@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 
 from advisor.search import problem
-from advisor.search.jobs import JOBS, Result, run
+from advisor.search.jobs import JOBS, Result
 from advisor.search.memory import FULL, first_to_go, out_of_memory
+from advisor.search.work import run
 
 
 def main() -> None:

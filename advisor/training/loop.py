@@ -55,6 +55,7 @@ def train(
     judge: Callable[[], float] | None,
     higher_is_better: bool,
     deadline: float = math.inf,
+    reserve: float = 0.0,
     goes_on: Path | None = None,
     keep: Path | None = None,
 ) -> Trained:
@@ -71,6 +72,7 @@ def train(
         judge: Scores the model as it is on the validation part; None: keep the last weights.
         higher_is_better: Of the score.
         deadline: `time.monotonic()` after which no step is begun.
+        reserve: What the caller does before the deadline when training is over, in times of one judging.
         goes_on: Progress of an earlier rung to go on from.
         keep: File for the progress at the end, for a later rung.
     """
@@ -89,7 +91,7 @@ def train(
     while True:
         elapsed = before + time.monotonic() - began
         done = max(at.step / config.max_steps, elapsed / config.seconds if config.seconds else 0.0)
-        over = done >= config.until or time.monotonic() >= deadline
+        over = done >= config.until or time.monotonic() + reserve * judging >= deadline
         due = max(1 / config.looks, judging / (JUDGING * config.seconds) if config.seconds else 0.0)
         if at.step > first and (over or done - looked >= due):
             looked, asked = done, time.monotonic()

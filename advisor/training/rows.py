@@ -2,7 +2,7 @@
 
 import torch
 
-from advisor.search.problem import Rows
+from advisor.data.rows import Rows
 from advisor.training.augment import Spread, augmented
 from advisor.training.config import Batch, Batches, TrainConfig
 

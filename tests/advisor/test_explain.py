@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from advisor.choose import choose
+from advisor.data.rows import Rows
 from advisor.explain import checks, ranking, reasons
 from advisor.metrics import METRICS
 from advisor.records import Ranked, Request, Trial
 from advisor.rules import Advice, Fired
 from advisor.search.outcome import Contender, Outcome
-from advisor.search.problem import Plan, Problem, Rows
+from advisor.search.problem import Plan, Problem
 from hybrids.families import FAMILIES
 from profiles.budget import Budget
 from profiles.cost import Cost

@@ -53,6 +53,12 @@ def test_a_perfect_accuracy_has_an_interval_with_a_width():
         assert never.low == 0.0 and np.isclose(never.high, z2 / (n + z2))
 
 
+def test_cases_of_one_subject_are_one_trial_of_an_accuracy():
+    scores = np.repeat([1.0, 1.0, 0.0, 1.0], 5)
+    by_subject = metrics.measured("classify", scores, "x", groups=np.repeat(np.arange(4), 5))
+    assert (by_subject.low, by_subject.high) == metrics.wilson_interval(0.75, 4)
+
+
 @given(st.integers(1, 500), st.data())
 def test_the_ends_of_the_interval_are_1_96_deviations_from_the_accuracy(n, data):
     share = data.draw(st.integers(0, n)) / n

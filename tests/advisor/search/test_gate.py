@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from advisor.carry_out import refuse_if_nothing_fits
+from advisor.data.rows import Rows
 from advisor.data.stack import SeriesStack
 from advisor.errors import NoCandidateError
 from advisor.runs import Run
@@ -15,10 +16,13 @@ from advisor.search.clock import Clock
 from advisor.search.context import Settings
 from advisor.search.driver import Search
 from advisor.search.knobs import smaller, start
-from advisor.search.problem import Plan, Problem, Rows
+from advisor.search.outcome import Contender, Outcome
+from advisor.search.problem import Plan, Problem
 from advisor.search.racing import Racing
+from advisor.search.rungs import Rungs
 from hybrids.families import FAMILIES
 from profiles.budget import Budget
+from profiles.cost import Cost
 
 PLAN = Plan(task="classify", channels=1, classes=2, folds=2, length=50, test_words="t")
 NOTHING = Budget(max_model_mib=1e-7)
@@ -91,6 +95,45 @@ def test_what_does_not_stream_is_infeasible_where_streaming_is_asked(search):
     asked = search(families=("transformer",), budget=Budget(streaming=True))
     assert not Racing(asked.context, {}).start()
     assert "STR1" in asked.outcome.infeasible["transformer"]
+
+
+def test_under_a_latency_limit_new_configurations_are_measured_before_any_of_them_trains(search, monkeypatch):
+    asked = search(families=("gru",), budget=Budget(max_latency_ms=1e6))
+    racing = Racing(asked.context, {})
+    racing.start()
+    first = racing.race.all[0]
+    racing._fill()
+    assert len(racing.race.all) == 1  # it trains: nothing can be measured in quiet
+    racing._running.clear()
+    first.running, first.values = False, [0.5]
+    racing.race.rungs = Rungs((1,), 1.0, 100)
+    before, admit = len(asked.context.pool.jobs), asked.context.gate.admit
+    monkeypatch.setattr(
+        asked.context.gate, "admit", lambda *a: (admit(*a), pytest.fail("one trains") if racing._running else None)[0]
+    )
+    racing._fill()
+    assert [c.extra for c in racing.race.all] == [False, True, True]
+    assert len(asked.context.pool.jobs) == before + 2
+
+
+def test_what_breaks_the_budget_in_the_end_is_put_aside_for_the_next_best(search):
+    asked = search(budget=Budget(max_latency_ms=1.0))
+    cost = Cost(
+        latency_p50_ms=1, latency_p95_ms=2, latency_p99_ms=2, runs=20, peak_memory_mib=0, parameter_bytes=0,
+        size_mib=0, flops=1, batch=1, length=50, device="cpu", threads=1,
+    )  # fmt: skip
+    best, other = (Contender(name, True, cost, {0: 0.9}, [], {}, "", 1.0) for name in ("ridge", "majority"))
+    asked.outcome.contenders += [best, other]
+    assert asked.put_aside(best, "max_latency_ms: 2 ms measured")
+    assert asked.outcome.contenders == [other] and "measured again" in asked.outcome.infeasible["ridge"]
+    assert not asked.put_aside(other, "max_latency_ms: 2 ms measured")
+    assert "nearest is majority" in asked.outcome.no_candidate().message
+
+
+def test_where_nothing_could_be_trained_in_time_more_time_is_the_cure():
+    error = Outcome().no_candidate()
+    assert error.message == "no candidate could be trained: the time was too short."
+    assert "--time-limit" in error.hint
 
 
 def test_every_shrunken_candidate_is_another_width_or_depth():

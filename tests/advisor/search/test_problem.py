@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from advisor.data import Dataset
+from advisor.data.rows import Rows
 from advisor.search import problem as problems
 from advisor.search.prepare import prepare
-from advisor.search.problem import Rows
 
 
 def labelled(n=40, classes=2):

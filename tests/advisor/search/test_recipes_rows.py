@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from advisor.search.problem import Plan, Rows
+from advisor.data.rows import Rows
+from advisor.search.problem import Plan
 from advisor.search.recipes import rows as recipe
 from advisor.search.windows import fit_units
 from advisor.training.loop import train

@@ -8,13 +8,14 @@ from advisor.metrics import METRICS
 from advisor.records import CurvePoint
 from advisor.search.jobs import Result
 from advisor.search.problem import Plan
-from advisor.search.refit import AS_LONG, Refit
+from advisor.search.refit import AS_LONG, MOST_MEMBERS, Refit
 
 
-def refit(task, workers=2):
+def refit(task, workers=2, left_s=0.0, committee=None):
     at = SimpleNamespace(
         plan=Plan(task=task, channels=1, folds=2, length=20, horizon=2, test_words=""), metric=METRICS[task],
-        by_trials=False, settings=SimpleNamespace(workers=workers),
+        by_trials=False, settings=SimpleNamespace(workers=workers, committee=committee),
+        clock=SimpleNamespace(until=lambda phase: left_s),
     )  # fmt: skip
     return Refit(at)
 
@@ -37,3 +38,18 @@ def test_a_forecaster_that_goes_on_from_its_weights_needs_no_time():
 @pytest.mark.parametrize(("members", "workers", "rounds"), [(2, 2, 1), (3, 2, 2), (1, 4, 1)])
 def test_members_beyond_the_workers_take_another_round(members, workers, rounds):
     assert refit("classify", workers)._rounds(members) == rounds
+
+
+@pytest.mark.parametrize(
+    ("best_step", "left_s", "asked", "members"),
+    [
+        (100, 60.0, None, 2),  # the best came last: one round, as long as can be
+        (20, 5.0, None, 4),  # 2.2 s a round
+        (20, 60.0, None, MOST_MEMBERS),
+        (20, 60.0, 3, 3),
+        (20, 0.1, None, 2),
+    ],
+)
+def test_where_a_training_ends_long_before_the_time_more_members_are_trained(best_step, left_s, asked, members):
+    chosen = SimpleNamespace(heats=(heat(best_step), heat(best_step)))
+    assert refit("classify", left_s=left_s, committee=asked)._most(chosen) == members

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from advisor.data.rows import Rows
 from advisor.data.stack import SeriesStack
-from advisor.search.problem import Rows
 from advisor.search.shares import share_of
 
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from advisor.data.rows import Rows
 from advisor.data.stack import SeriesStack
 from advisor.search import store
 from advisor.search.gate import Gated
 from advisor.search.knobs import Knobs
-from advisor.search.problem import Plan, Problem, Rows
+from advisor.search.problem import Plan, Problem
 from advisor.search.race import Candidate, Race
 from advisor.search.recipes import start
 from advisor.search.rungs import Rungs

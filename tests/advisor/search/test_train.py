@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from advisor.search.problem import Rows
+from advisor.data.rows import Rows
 from advisor.training.config import TrainConfig
 from advisor.training.loop import train
 from advisor.training.rows import row_batches
@@ -91,6 +91,18 @@ def test_the_clock_ends_the_training():
     began = time.monotonic()
     run(tiny_model(), TrainConfig(max_steps=10**6), deadline=began + 0.3)
     assert time.monotonic() - began < 2
+
+
+def test_time_to_score_is_kept_free_before_the_deadline():
+    began = time.monotonic()
+
+    def judge():
+        time.sleep(0.05)
+        return time.monotonic()
+
+    config = TrainConfig(max_steps=10**6, seconds=2.0, looks=40, patience=10**6)
+    run(tiny_model(), config, judge=judge, deadline=began + 1.5, reserve=10.0)
+    assert 0.5 < time.monotonic() - began < 1.2
 
 
 def test_a_loss_that_is_not_a_number_is_a_failure_with_a_reason():

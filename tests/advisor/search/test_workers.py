@@ -14,10 +14,11 @@ import torch
 from advisor.data import Dataset
 from advisor.search import problem
 from advisor.search.executors import LocalPool
-from advisor.search.jobs import NO_TIME, BaselineJob, NetworkJob, Result, run_network
+from advisor.search.jobs import NO_TIME, BaselineJob, NetworkJob, Result
 from advisor.search.prepare import prepare
 from advisor.search.recipes import forecast
 from advisor.search.results import Results
+from advisor.search.work import run_network
 from advisor.search.worker import failure
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from advisor.search.problem import Rows
+from advisor.data.rows import Rows
 from advisor.training.augment import JITTER, SCALE, Spread, augmented
 from advisor.training.config import TrainConfig
 from advisor.training.rows import row_batches
