@@ -34,6 +34,7 @@ class Contender:
         gated: Of a network.
         heats: Trainings of the final, one a seed or a fold; of a baseline its one result.
         keys: Of the jobs of the heats.
+        asked_s: Seconds that each heat was given; None where steps are counted, and for a baseline.
     """
 
     family: str
@@ -47,6 +48,7 @@ class Contender:
     gated: Gated | None = None
     heats: tuple[Result, ...] = ()
     keys: tuple[str, ...] = ()
+    asked_s: float | None = None
 
     @property
     def mean(self) -> float:

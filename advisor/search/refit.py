@@ -6,7 +6,8 @@ training, made of the trainings of the final, so that the reported quality is of
 is kept; its cost is measured against the budget.
 
 A forecaster goes on from the weights of the final; a classifier or regressor begins anew. Where the final's trainings
-were best long before their end, more training would only learn by heart: the last one then ends as early.
+were best long before their end, more training would only learn by heart: the last one then begins anew, follows the
+same course of the learning rate, and ends as early.
 """
 
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ class Refit:
         last_s = self._needed_s(chosen) / AS_LONG
         if at.by_trials or not last_s or not self._by_seed(chosen):
             return keys
-        heat_s = max(heat.seconds for heat in chosen.heats)
+        heat_s = max(heat.seconds for heat in chosen.heats)  # patience ended them; it will end the others
         spare_s = SURE * at.clock.until("refit") - self._rounds(len(keys)) * last_s
         most = min(self._most(chosen), len(keys) + int(spare_s / (heat_s + last_s)) * at.settings.workers)
         count = (self._allowed(gated, most) if most > len(keys) else 0) - len(keys)
@@ -119,7 +120,7 @@ class Refit:
                 0,
                 at.settings.seed + FINAL_SEED + len(keys) + i,
                 "refit",
-                heat_s,
+                chosen.asked_s,
                 MOST_STEPS,
                 judged=True,
             )
@@ -194,6 +195,11 @@ class Refit:
         at = self.context
         share = None if seconds is None else seconds / self._rounds(members)
         steps, early = self._steps(chosen)
+        whole, until = steps, 1.0
+        if early:
+            whole = self._whole_steps(chosen)
+            until = min(1.0, steps / whole)
+            share = None if share is None else max(share, chosen.asked_s or 0.0)
         from_final = at.plan.task == "forecast" and not early
         at.say(f"refit: {members} x {gated.family} on all data" + (f", {steps} steps at most" if early else ""))
         jobs = [
@@ -203,8 +209,9 @@ class Refit:
                 at.settings.seed + REFIT_SEED + i,
                 "refit",
                 share,
-                steps,
+                whole,
                 start=keys[i] if from_final else None,
+                until=until,
             )
             for i in range(members)
         ]
@@ -220,9 +227,14 @@ class Refit:
         steps, early = self._steps(chosen)
         if self.context.plan.task == "forecast" and not early:
             return 0.0
-        pace = sum(heat.seconds for heat in chosen.heats) / max(1, sum(heat.steps for heat in chosen.heats))
         trained = sum(heat.steps for heat in chosen.heats) / max(1, len(chosen.heats))
-        return AS_LONG * pace * min(steps, trained)
+        return AS_LONG * _pace_s(chosen) * min(steps, trained)
+
+    def _whole_steps(self, chosen: Contender) -> int:
+        """Return the steps of a training of the final that nothing had ended early."""
+        if chosen.asked_s is None:
+            return FINAL_STEPS
+        return max(1, round(chosen.asked_s / _pace_s(chosen)))
 
     def _steps(self, chosen: Contender) -> tuple[int, bool]:
         """Return the most steps of the last training, and whether the final's were best long before their end."""
@@ -238,3 +250,8 @@ class Refit:
         if not best or np.mean(best) >= EARLY * np.mean(last):
             return most, False
         return max(10, min(most, round(LONGER * float(np.mean(best))))), True
+
+
+def _pace_s(chosen: Contender) -> float:
+    """Return the seconds that a step took in the final, scoring included."""
+    return sum(heat.seconds for heat in chosen.heats) / max(1, sum(heat.steps for heat in chosen.heats))

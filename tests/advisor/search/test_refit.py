@@ -9,6 +9,7 @@ from advisor.records import CurvePoint
 from advisor.search.jobs import Result
 from advisor.search.problem import Plan
 from advisor.search.refit import AS_LONG, MOST_MEMBERS, Refit
+from advisor.search.rungs import FINAL_STEPS
 
 
 def refit(task, workers=2, left_s=0.0, committee=None):
@@ -53,3 +54,11 @@ def test_members_beyond_the_workers_take_another_round(members, workers, rounds)
 def test_where_a_training_ends_long_before_the_time_more_members_are_trained(best_step, left_s, asked, members):
     chosen = SimpleNamespace(heats=(heat(best_step), heat(best_step)))
     assert refit("classify", left_s=left_s, committee=asked)._most(chosen) == members
+
+
+def test_an_early_end_follows_the_course_of_the_training_that_was_scored():
+    chosen = SimpleNamespace(heats=(heat(20), heat(20)), asked_s=25.0)  # patience ended them at 100 steps in 10 s
+    steps, early = refit("classify")._steps(chosen)
+    assert early and steps == 22
+    assert refit("classify")._whole_steps(chosen) == 250
+    assert refit("classify")._whole_steps(SimpleNamespace(heats=chosen.heats, asked_s=None)) == FINAL_STEPS
