@@ -49,10 +49,10 @@ def conclude(
     choice = replace(choice, chosen=final, best=final if choice.best is choice.chosen else choice.best)
     quality = explain.test_quality(problem, done.test)
     ranked = explain.ranking(choice, search.outcome, problem, budget, at.families)
-    unit = "fold"
-    if plan.task == "forecast":
-        unit = "origin" if plan.fold_cuts == 1 else f"times {plan.fold_cuts} origin"
-    how = f"the mean {at.metric.name} over {plan.folds} {unit}s" if plan.folds > 1 else f"one {unit} alone"
+    unit = "origin" if plan.task == "forecast" else "fold"
+    judged = plan.folds * plan.fold_cuts
+    apart = f", {plan.stride} steps apart" if plan.stride else ""
+    how = f"the mean {at.metric.name} over {judged} {unit}s{apart}" if judged > 1 else f"one {unit} alone"
     reasons = (*explain.reasons(choice, ranked, quality, budget, request, how, search.against_naive()), *done.says)
     reached = _reach(model, problem)
     if reached is not None:

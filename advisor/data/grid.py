@@ -36,6 +36,17 @@ class Grid:
     freq: str | None
     month_end: bool = False
 
+    @property
+    def season(self) -> int:
+        """Return the steps of the season that the step suggests: a day, a week of days, a year of months; 1: none."""
+        if self.kind == "business":
+            return 5
+        if self.kind == "month":
+            return 12 // self.step if 12 % self.step == 0 else 1
+        if self.kind == "fixed" and DAY % self.step == 0:
+            return DAY // self.step if self.step < DAY else 7
+        return 1
+
     def places(self, stamps: np.ndarray) -> tuple[np.ndarray, int]:
         """Return the nearest place of each stamp and the phase (what place 0 stands for)."""
         if self.kind == "month":

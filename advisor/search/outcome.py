@@ -103,9 +103,17 @@ def unit_scores(contenders: Sequence[Contender], problem: Problem) -> dict[str, 
         groups = [problem.judged(k, 1).group for k in folds]
         if any(len(g) != p.shape[1] for g, p in zip(groups, per_fold, strict=True)):
             continue
+        if problem.plan.stride:  # overlapping origins of a fold are one
+            per_fold, groups = zip(*map(_by_group, per_fold, groups), strict=True)
         fold = np.concatenate([np.full(len(g), k) for k, g in zip(folds, groups, strict=True)])
         found[c.family] = Scores(np.concatenate(per_fold, axis=1), fold, np.concatenate(groups), not c.baseline)
     return found
+
+
+def _by_group(scores: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean score of each group, (S, G), and the groups, (G,)."""
+    names, at = np.unique(group, return_inverse=True)
+    return np.array([np.bincount(at, row) for row in scores]) / np.bincount(at), names
 
 
 def load_baseline(weights: str) -> baselines.Baseline:

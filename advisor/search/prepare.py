@@ -1,5 +1,6 @@
 """From a dataset to a problem: folds to choose on and a test part that no choice sees."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ from advisor import metrics
 from advisor.audit import together
 from advisor.data import HELD_SHARE, Dataset, folds_by_id, split_by_id
 from advisor.data.calendar import calendar_channels, choose_calendar
+from advisor.data.grid import like_grid
 from advisor.data.rows import Rows, joined
 from advisor.data.scratch import scratch_array
 from advisor.data.stack import SeriesStack
@@ -19,6 +21,10 @@ from advisor.search.recipes.forecast import look_back_of
 MOST_FOLDS, MOST_CUTS = 5, 24
 UNITS_A_FOLD = 60
 """Forecast origins that a fold should judge on, over all series, where the data have them."""
+LEAST_ORIGINS = 10
+"""Origins over all series below which they overlap: one or two are too few to choose by."""
+FEW_SHARE, FEW_HORIZONS = 1 / 3, 3
+"""Of few data at most this share judges, or so many horizons."""
 
 
 def prepare(dataset: Dataset, test: Dataset | None, season: int, horizon: int | None, seed: int) -> Problem:
@@ -100,9 +106,8 @@ def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int |
     sizes = stack.sizes - held
     later = held if test is None else full.sizes - sizes
     median = int(np.median(sizes))
-    folds = int(np.clip(HELD_SHARE * median // horizon, 1, MOST_FOLDS))
-    room = int(HELD_SHARE * median) // (folds * horizon)
-    fold_cuts = int(np.clip(UNITS_A_FOLD // len(stack), 1, max(1, min(room, MOST_CUTS))))
+    folds, fold_cuts, stride = origins(median, horizon, len(stack))
+    step_season = like_grid(dataset.freq, dataset.stamps[0]).season if dataset.stamps else 1
     plan = Plan(
         task="forecast",
         channels=stack.flat.shape[1],
@@ -110,10 +115,12 @@ def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int |
         calendar=calendar,
         horizon=horizon,
         season=season,
+        calendar_season=step_season if season <= 1 else 1,
         folds=folds,
         series=len(stack),
         fold_cuts=fold_cuts,
-        length=max(2, median - (folds * fold_cuts + 1) * horizon),
+        stride=stride,
+        length=max(2, median - (folds * fold_cuts - 1) * (stride or horizon) - 2 * horizon),
         test_words=words,
         test_is_own=test is None,
     )
@@ -121,6 +128,33 @@ def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int |
     empty = Rows(np.zeros((0, 1, 1), np.float32), *(np.zeros(0, t) for t in (np.int64, np.float32, float, np.int64)))
     scale = _scales(stack, np.maximum(0, sizes - plan.judging_steps), season)
     return Problem(plan, empty, np.zeros(0, np.int64), stack, test_rows, held, scale)
+
+
+def origins(length: int, horizon: int, series: int) -> tuple[int, int, int]:
+    """Return the folds, the origins in each, and the steps between two where they overlap, else 0.
+
+    Args:
+        length: Steps before the test part, the median over series.
+        horizon: Steps to forecast.
+        series: How many there are.
+
+    Example:
+        >>> origins(10_000, 24, 1), origins(960, 48, 400), origins(96, 12, 1)
+        ((5, 16, 0), (4, 1, 0), (2, 5, 2))
+    """
+    folds = int(np.clip(HELD_SHARE * length // horizon, 1, MOST_FOLDS))
+    room = int(HELD_SHARE * length) // (folds * horizon)
+    cuts = int(np.clip(UNITS_A_FOLD // series, 1, max(1, min(room, MOST_CUTS))))
+    if folds * cuts * series >= LEAST_ORIGINS:
+        return folds, cuts, 0
+    most = min(max(HELD_SHARE * length, FEW_HORIZONS * horizon), FEW_SHARE * length)
+    judging = max(folds * cuts * horizon, int(most))
+    folds = min(MOST_FOLDS, judging // horizon)
+    cuts = math.ceil(LEAST_ORIGINS / (series * folds))
+    stride = (judging - horizon) // max(1, folds * cuts - 1)
+    if stride < 1:
+        stride, cuts = 1, max(1, (judging - horizon + 1) // folds)
+    return folds, cuts, stride if stride < horizon and folds * cuts > 1 else 0
 
 
 def _scales(series: SeriesStack, sizes: np.ndarray, season: int) -> np.ndarray:

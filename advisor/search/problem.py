@@ -42,11 +42,15 @@ class Plan(BaseModel):
     classes: int = 0
     horizon: int = 0
     season: int = 1
+    calendar_season: int = 1
+    """Season that the step of the stamps suggests where the data show none, for baselines to try (forecast)."""
     folds: int
     series: int = 1
     """How many there are (forecast)."""
     fold_cuts: int = 1
-    """Origins in each fold, one horizon apart (forecast); more than one where there are few series."""
+    """Origins in each fold (forecast); more than one where there are few series."""
+    stride: int = 0
+    """Steps between two origins where they overlap because the data are few (forecast); 0: one horizon."""
     length: int
     """Longest series (classify, regress); most history there is before the first origin (forecast)."""
     test_words: str
@@ -56,7 +60,12 @@ class Plan(BaseModel):
     @property
     def judging_steps(self) -> int:
         """Return the steps before the test part of a series on which forecasts are judged."""
-        return self.folds * self.fold_cuts * self.horizon
+        return (self.folds * self.fold_cuts - 1) * self.spacing + self.horizon
+
+    @property
+    def spacing(self) -> int:
+        """Return the steps between two origins."""
+        return self.stride or self.horizon
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,7 @@ class Problem:
         series, scales = self.series[some], self.scale[some]
         parts = []
         for cut in range(fold * cuts, (fold + 1) * cuts):
-            ends = (series.sizes - held + cut * horizon).tolist()
+            ends = (series.sizes - held + cut * self.plan.spacing).tolist()
             parts.append(windows(series, ends, scales, look_back, horizon))
         return joined(parts)
 

@@ -149,10 +149,15 @@ def fit_baseline(job: BaselineJob, problem: Problem, fold: Fold) -> "baselines.B
         lengths,
         y,
         classes=plan.classes,
-        season=plan.season,
+        season=plan.season if plan.season > 1 else usable_season(plan.calendar_season, job.look_back),
         horizon=plan.horizon,
         seed=job.seed,
     )
+
+
+def usable_season(season: int, look_back: int) -> int:
+    """Return `season` where a window holds it twice, else 1: none."""
+    return season if 2 * season <= look_back else 1
 
 
 def run_committee(job: CommitteeJob, problem: Problem) -> Result:

@@ -2,11 +2,20 @@
 
 import numpy as np
 import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from advisor.data import Dataset
+from advisor.data.grid import Grid
 from advisor.data.rows import Rows
 from advisor.search import problem as problems
-from advisor.search.prepare import prepare
+from advisor.search.jobs import Result
+from advisor.search.outcome import Contender, unit_scores
+from advisor.search.prepare import LEAST_ORIGINS, origins, prepare
+from advisor.search.work import usable_season
+
+HOUR = 3_600_000_000
 
 
 def labelled(n=40, classes=2):
@@ -152,3 +161,50 @@ def test_of_very_many_series_an_even_part_judges(monkeypatch):
     made = prepare(counting(n_series=35), None, 1, horizon=5, seed=0)
     assert len(made.judged(0, 8)) <= 10
     assert len(made.training(0)) == 35
+
+
+@given(length=st.integers(9, 5000), horizon=st.integers(1, 60), series=st.integers(1, 40))
+def test_few_data_are_judged_at_overlapping_origins_and_never_on_more_than_a_third(length, horizon, series):
+    if length < 3 * horizon:
+        return
+    folds, cuts, stride = origins(length, horizon, series)
+    judging = (folds * cuts - 1) * (stride or horizon) + horizon
+    assert judging <= max(length / 3, length * 0.2, horizon)
+    assert stride < horizon
+    if not stride:  # far apart: as many as a fifth of the data hold, or enough
+        assert folds * cuts * series >= min(LEAST_ORIGINS, length * 0.2 // horizon) or folds * cuts == 1
+
+
+def test_origins_that_overlap_judge_what_was_not_learnt():
+    made = prepare(counting(n_series=1, length=120), None, 1, horizon=12, seed=0)
+    assert (made.plan.folds, made.plan.fold_cuts, made.plan.stride) == (2, 5, 2)
+    firsts = np.concatenate([made.judged(k, 20).y[:, 0] for k in range(2)])
+    learnt, last = max(float(s.max()) for s in made.training(0)), max(float(s.max()) for s in made.series)
+    np.testing.assert_array_equal(firsts, learnt + 1 + 2 * np.arange(10))
+    assert last == firsts[-1] + 11
+
+
+def test_overlapping_origins_of_a_fold_are_one_where_contenders_are_compared():
+    made = prepare(counting(n_series=1, length=120), None, 1, horizon=12, seed=0)
+    heats = tuple(Result(units={0: (1.0, 2.0, 3.0, 4.0, 5.0), 1: (6.0,) * 5}, folds={0: 3.0, 1: 6.0}) for _ in "ab")
+    one = Contender("mlp", False, None, {0: 3.0, 1: 6.0}, [], {}, "", 1.0, heats=heats)
+    found = unit_scores([one], made)["mlp"]
+    np.testing.assert_array_equal(found.values, [[3.0, 6.0]] * 2)
+    assert found.fold.tolist() == [0, 1] and found.group.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "step", "season"),
+    [("month", 1, 12), ("month", 3, 4), ("month", 12, 1), ("month", 5, 1), ("business", 1, 5), ("integer", 1, 1),
+     ("fixed", HOUR, 24), ("fixed", HOUR // 2, 48), ("fixed", 24 * HOUR, 7),
+     ("fixed", 168 * HOUR, 1), ("fixed", 7 * HOUR, 1)],
+)  # fmt: skip
+def test_a_step_suggests_the_season_of_its_calendar(kind, step, season):
+    assert Grid(kind, step, None).season == season
+
+
+def test_where_no_season_is_found_that_of_the_calendar_is_there_for_baselines_to_try():
+    assert prepare(dated(), None, 1, horizon=6, seed=0).plan.calendar_season == 24
+    assert prepare(dated(), None, 12, horizon=6, seed=0).plan.calendar_season == 1
+    assert prepare(counting(), None, 1, horizon=6, seed=0).plan.calendar_season == 1
+    assert [usable_season(24, look_back) for look_back in (48, 47)] == [24, 1]
