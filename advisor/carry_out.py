@@ -17,6 +17,7 @@ from advisor.records import Recommendation, Request
 from advisor.rules import Advice, OwnRule
 from advisor.runs import Run
 from advisor.search import store
+from advisor.search.baseline_round import steps_read
 from advisor.search.clock import Clock
 from advisor.search.context import Settings
 from advisor.search.driver import Search
@@ -173,7 +174,7 @@ def _say_plan(say: Callable[[str], None], facts: DataProfile, plan: Plan) -> Non
 def refuse_if_nothing_fits(search: Search, budget: Budget) -> None:
     """Before anything is fitted: if even the trivial answer breaks the budget, nothing can keep it."""
     model, name = trivial(search.plan)
-    cost = search.cost(model, search.plan.length, 0.05)
+    cost = search.cost(model, steps_read(search.plan), 0.05)
     misses = budget.misses(cost)
     if misses:
         search.outcome.nearest = (name, str(misses[0]))

@@ -81,6 +81,35 @@ def noise(
     return draw
 
 
+def overlapping(
+    folds: int, cuts: int, stride: int, horizon: int, phi: float, seed_sd: float = 0.02
+) -> Callable[[np.random.Generator, int], list[Scores]]:
+    """Return a drawer of scaled errors of one short series whose origins overlap; those of a fold are one score.
+
+    Args:
+        folds: Stretches of origins.
+        cuts: Origins in each.
+        stride: Steps from one origin to the next.
+        horizon: Steps that an origin is judged on.
+        phi: Lag-1 autocorrelation of errors from step to step.
+        seed_sd: Deviation of the mean error from one training seed to another.
+    """
+
+    def draw(rng: np.random.Generator, contenders: int) -> list[Scores]:
+        starts = stride * np.arange(folds * cuts)
+        hard = rng.gamma(4, 0.25) + 0.3 * np.abs(autoregressive(rng, (int(starts[-1]) + horizon,), phi))
+        out = []
+        for _ in range(contenders):
+            own = hard + 0.5 * autoregressive(rng, hard.shape, phi)
+            errors = np.abs(own + seed_sd * rng.normal(size=(2, 1)))
+            windows = np.lib.stride_tricks.sliding_window_view(errors, horizon, axis=1)[:, starts].mean(2)
+            scores = windows.reshape(2, folds, cuts).mean(2)
+            out.append(Scores(scores, np.arange(folds), np.zeros(folds, np.int64)))
+        return out
+
+    return draw
+
+
 def fitted_forecasts(series: int, phi: float, length: int = 240) -> Callable[[np.random.Generator, int], list[Scores]]:
     """Return a drawer that fits random features of the last 12 steps to AR series, once, before the first origin.
 
@@ -175,6 +204,12 @@ def random_ridge(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, new_x: 
 DESIGNS: dict[str, Design] = {
     "one series": Design("one series, AR(0.8) errors, 5 x 12 origins", "forecast", 5, noise(1, 5, 12, 0.8)),
     "one short series": Design("one series, AR(0.3) errors, 5 x 1 origins", "forecast", 5, noise(1, 5, 1, 0.3)),
+    "one short series, overlapping": Design(
+        "one series, AR(0.5) steps, 3 x 4 origins of 14 steps, 3 apart", "forecast", 3, overlapping(3, 4, 3, 14, 0.5)
+    ),
+    "very short series, overlapping": Design(
+        "one series, AR(0.5) steps, 2 x 5 origins of 12 steps, 2 apart", "forecast", 2, overlapping(2, 5, 2, 12, 0.5)
+    ),
     "8 series": Design(
         "8 series, AR(0.5) errors, shared shocks, 5 x 7", "forecast", 5, noise(8, 5, 7, 0.5, shock=0.05)
     ),

@@ -5,7 +5,7 @@ Each finding is counted and says what to do. Files that cannot be read at all ar
 
 from advisor.audit.codes import missing_codes
 from advisor.audit.columns import shifted_series
-from advisor.audit.copies import contradictions, in_both, repeated, shared_ids, together
+from advisor.audit.copies import contradictions, cuts_of_one, in_both, repeated, shared_ids, together
 from advisor.audit.equal import same_shape
 from advisor.audit.finding import SEVERITIES, Finding, Severity, lines
 from advisor.audit.leaks import label_in_series
@@ -29,7 +29,7 @@ def audit(dataset: Dataset, test: Dataset | None = None, horizon: int | None = N
     shapes = same_shape(dataset.series)
     found = [*constants(dataset), *classes(dataset, test), *amounts(dataset, test, horizon), *irregular(dataset)]
     found += missing_codes(every_channel)
-    found += [*contradictions(dataset), *repeated(dataset, shapes), *shared_ids(dataset)]
+    found += [*contradictions(dataset), *repeated(dataset, shapes), *cuts_of_one(dataset, shapes), *shared_ids(dataset)]
     found += label_in_series(dataset)
     if covariates:  # one that moves as the target does is welcome, one that knows its future is not
         shifted = shifted_series(every_channel, same_shape(every_channel.series))

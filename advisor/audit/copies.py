@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 
-from advisor.audit.equal import joined, same_bytes, same_shape
+from advisor.audit.equal import joined, same_beginning, same_bytes, same_shape
 from advisor.audit.finding import Finding, share, some
 from advisor.data.dataset import Dataset
 from advisor.data.table import is_missing
@@ -20,12 +20,12 @@ FEWEST_IDS = 10
 def together(dataset: Dataset) -> np.ndarray:
     """Return (N,) for each labelled row the first row it must share its side of a split with, itself where none.
 
-    Rows belong together when their series are the same (see `equal`), or when the file gives them the same id and
-    has at least 10 distinct ids.
+    Rows belong together when their series are the same (see `equal`), when these begin alike, as cuts of one recording
+    do, or when the file gives them the same id; of beginnings and ids there must be at least 10.
     """
-    by_id = _by_id(dataset)
-    shapes = same_shape(dataset.series)
-    return shapes if by_id is None or len(np.unique(by_id)) < FEWEST_IDS else joined(shapes, by_id)
+    groupings = (same_beginning(dataset.series), _by_id(dataset))
+    apart = [one for one in groupings if one is not None and len(np.unique(one)) >= FEWEST_IDS]
+    return joined(same_shape(dataset.series), *apart)
 
 
 def repeated(dataset: Dataset, shapes: np.ndarray) -> list[Finding]:
@@ -53,6 +53,34 @@ def repeated(dataset: Dataset, shapes: np.ndarray) -> list[Finding]:
             else "The tool keeps copies on one side of every split, so they do not leak; drop those that are one "
             "measurement stored twice.",
             examples=some(f"{dataset.ids[i]} = {dataset.ids[shapes[i]]}" for i in again),
+        )
+    ]
+
+
+def cuts_of_one(dataset: Dataset, shapes: np.ndarray) -> list[Finding]:
+    """Return the finding on labelled series that begin alike and go on differently: cuts of one recording.
+
+    Args:
+        dataset: The file.
+        shapes: `equal.same_shape` of its series; whole copies have a finding of their own.
+    """
+    begins = same_beginning(dataset.series)
+    cuts = [i for i, j in enumerate(begins) if i != j and shapes[i] != shapes[j]]
+    if dataset.labels is None or not cuts:
+        return []
+    apart = len(np.unique(begins)) >= FEWEST_IDS
+    return [
+        Finding(
+            code="same_beginnings",
+            severity="note" if apart else "warning",
+            counted=len(cuts),
+            of=len(dataset),
+            says=f"{len(cuts)} of {len(dataset)} series begin with the steps of an earlier one: cuts of one recording.",
+            do="The tool keeps such cuts on one side of every split, so the score is one for new recordings."
+            if apart
+            else f"Fewer than {FEWEST_IDS} recordings are too few to keep apart: cuts of one are on both sides of a "
+            "split, and the score is one for known recordings. Give a test file with others.",
+            examples=some(f"{dataset.ids[i]} like {dataset.ids[begins[i]]}" for i in cuts),
         )
     ]
 

@@ -1,4 +1,4 @@
-"""Which series are the same: byte for byte, or up to offset and scale within float tolerance.
+"""Which series are the same: byte for byte, up to offset and scale within float tolerance, or at their beginning.
 
 Two series are the same when, after z-normalisation of each channel, their root mean squared difference is at most
 1e-4 standard deviations. Series that do not vary, straight lines, and series of fewer than 8 different values are
@@ -19,6 +19,8 @@ TOLERANCE = 1e-4
 MOST_NEIGHBOURS = 16
 PROJECTIONS = 4
 FEWEST_VALUES = 8
+BEGINNING = 16
+"""Steps that two cuts of one recording have in common at least, where both are taken from its beginning."""
 STRAIGHT = 0.9999
 """A series is called a straight line from this correlation with time on."""
 
@@ -29,6 +31,20 @@ def same_bytes(series: Sequence[np.ndarray]) -> np.ndarray:
     digests = (hashlib.blake2b(np.ascontiguousarray(one).data, digest_size=16).digest() for one in series)
     keys = ((one.shape, digest) for one, digest in zip(series, digests, strict=True))
     return np.array([first.setdefault(key, i) for i, key in enumerate(keys)], dtype=np.int64)
+
+
+def same_beginning(series: Sequence[np.ndarray]) -> np.ndarray:
+    """Return (N,) the index of the first series whose first 16 steps have the same bytes, itself where none.
+
+    Series that are shorter, or in whose beginning no channel has 8 different values, stand alone: many begin alike.
+    """
+    first: dict[bytes, int] = {}
+    out = np.arange(len(series))
+    for i, values in enumerate(series):
+        begins = np.ascontiguousarray(values[:BEGINNING])
+        if len(begins) == BEGINNING and max(len(np.unique(channel)) for channel in begins.T) >= FEWEST_VALUES:
+            out[i] = first.setdefault(begins.tobytes(), i)
+    return out
 
 
 def same_shape(series: Sequence[np.ndarray]) -> np.ndarray:

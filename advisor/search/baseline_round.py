@@ -7,9 +7,15 @@ from advisor import baselines
 from advisor.search.context import NEVER, Context
 from advisor.search.jobs import BaselineJob, Result, weights_of
 from advisor.search.outcome import Contender, load_baseline, mean_folds
+from advisor.search.problem import Plan
 from advisor.search.recipes.forecast import look_back_of
 
 COST_S = 0.05
+
+
+def steps_read(plan: Plan) -> int:
+    """Return the steps that a baseline reads for one answer."""
+    return look_back_of(plan) if plan.task == "forecast" else plan.length
 
 
 class BaselineRound:
@@ -54,7 +60,7 @@ class BaselineRound:
             model = load_baseline(weights)
             for note in model.config.notes:
                 at.say(f"  {note}")
-            cost = at.gate.cost(partial(load_baseline, weights), self._length(), f"baseline {name}", COST_S)
+            cost = at.gate.cost(partial(load_baseline, weights), steps_read(at.plan), f"baseline {name}", COST_S)
             misses = at.settings.budget.misses(cost)
             if misses:
                 at.outcome.infeasible[name] = str(misses[0])
@@ -84,7 +90,3 @@ class BaselineRound:
         look_back = look_back_of(self.context.plan)
         folder = str(self.context.results.files)
         return BaselineJob(name=name, look_back=look_back, seed=seed, folder=folder, deadline=min(deadline, NEVER))
-
-    def _length(self) -> int:
-        plan = self.context.plan
-        return look_back_of(plan) if plan.task == "forecast" else plan.length

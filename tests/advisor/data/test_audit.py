@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.audit import Finding, audit, lines, together
-from advisor.audit.equal import same_bytes, same_shape
+from advisor.audit.equal import same_beginning, same_bytes, same_shape
 from advisor.audit.finding import share
 from advisor.data import Dataset, ReadOptions, folds_by_id, read, split_by_id
 from advisor.errors import InputError
@@ -203,6 +203,29 @@ def test_rows_that_belong_together_are_never_torn_apart():
         assert all(len(set(fold[group == g])) == 1 for g in np.unique(group))
         assert set(fold) == set(range(5))
     assert {"repeated_series", "ids_with_several_series"} <= codes(audit(data))
+
+
+def test_cuts_of_one_recording_are_kept_together_and_said():
+    cuts = [one[:length] for one in noise(20, 60, channels=2) for length in (17, 30, 60)]
+    data = labelled(cuts, np.linspace(0, 1, 60), "regress")
+    group = together(data)
+    assert group.tolist() == [3 * (i // 3) for i in range(60)]
+    train, held = split_by_id(data, 0.2, 0, group)
+    assert not set(group[train]) & set(group[held])
+    assert found(audit(data), "same_beginnings").counted == 40
+    few = labelled(cuts[:27], np.linspace(0, 1, 27), "regress")
+    assert together(few).tolist() == list(range(27))
+    assert found(audit(few), "same_beginnings").severity == "warning"
+
+
+def test_a_beginning_that_says_nothing_joins_nothing():
+    flat = [np.concatenate([np.zeros((20, 1)), one]) for one in noise(12)]
+    steps = [np.concatenate([np.arange(16)[:, None] % 7, one]) for one in noise(12)]
+    short = [one[:15] for one in noise(1) * 12]
+    for series in (flat, steps, short):
+        assert same_beginning(series).tolist() == list(range(12))
+    assert same_beginning([noise(1)[0]] * 3).tolist() == [0, 0, 0]
+    assert "same_beginnings" not in codes(audit(labelled([noise(1)[0]] * 12, np.arange(12) % 2)))
 
 
 def test_groups_of_one_row_change_no_split():

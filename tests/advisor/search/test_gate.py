@@ -91,6 +91,15 @@ def test_where_nothing_can_keep_the_budget_the_nearest_miss_is_named_before_anyt
     assert not asked.context.pool.jobs
 
 
+def test_the_trivial_answer_is_measured_on_the_steps_that_it_reads(search, monkeypatch):
+    asked, read = search(budget=Budget(max_memory_mib=1.0)), []
+    monkeypatch.setattr(Search, "plan", PLAN.model_copy(update={"task": "forecast", "horizon": 4, "length": 10**6}))
+    cost = asked.cost
+    monkeypatch.setattr(asked, "cost", lambda model, length, s: read.append(length) or cost(model, length, s))
+    refuse_if_nothing_fits(asked, Budget(max_memory_mib=1.0))
+    assert read == [16]  # four horizons, not the whole past
+
+
 def test_what_does_not_stream_is_infeasible_where_streaming_is_asked(search):
     asked = search(families=("transformer",), budget=Budget(streaming=True))
     assert not Racing(asked.context, {}).start()
