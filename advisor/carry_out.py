@@ -17,11 +17,10 @@ from advisor.records import Recommendation, Request
 from advisor.rules import Advice, OwnRule
 from advisor.runs import Run
 from advisor.search import store
-from advisor.search.baseline_round import steps_read
 from advisor.search.clock import Clock
 from advisor.search.context import Settings
 from advisor.search.driver import Search
-from advisor.search.gate import trivial
+from advisor.search.gate import steps_read, trivial
 from advisor.search.knobs import Knobs
 from advisor.search.lock import only_driver
 from advisor.search.prepare import prepare

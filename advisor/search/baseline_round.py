@@ -5,17 +5,12 @@ from functools import partial
 
 from advisor import baselines
 from advisor.search.context import NEVER, Context
+from advisor.search.gate import steps_read
 from advisor.search.jobs import BaselineJob, Result, weights_of
 from advisor.search.outcome import Contender, load_baseline, mean_folds
-from advisor.search.problem import Plan
 from advisor.search.recipes.forecast import look_back_of
 
 COST_S = 0.05
-
-
-def steps_read(plan: Plan) -> int:
-    """Return the steps that a baseline reads for one answer."""
-    return look_back_of(plan) if plan.task == "forecast" else plan.length
 
 
 class BaselineRound:

@@ -12,6 +12,7 @@ from advisor.search.knobs import Knobs, smaller
 from advisor.search.memory import FULL, out_of_memory
 from advisor.search.problem import Plan
 from advisor.search.recipes import build, start
+from advisor.search.recipes.forecast import look_back_of
 from hybrids import ModelConfig, SequenceModel
 from hybrids.committee import Committee
 from hybrids.errors import HybridError
@@ -114,6 +115,11 @@ def shrink(knobs: Knobs, admits: Callable[[Knobs], Gated | Refused]) -> list[Gat
     return tried
 
 
+def steps_read(plan: Plan) -> int:
+    """Return the steps that a baseline reads for one answer."""
+    return look_back_of(plan) if plan.task == "forecast" else plan.length
+
+
 def trivial(plan: Plan) -> tuple[nn.Module, str]:
     """Return the cheapest model of the task, unfitted, and its name: what it costs, nothing can undercut."""
     from advisor import baselines
@@ -126,6 +132,6 @@ def trivial(plan: Plan) -> tuple[nn.Module, str]:
         classes=plan.classes,
         horizon=plan.horizon,
         season=plan.season,
-        length=plan.length,
+        length=steps_read(plan),
     )
     return baselines.build(config), name
