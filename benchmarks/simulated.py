@@ -204,11 +204,8 @@ def random_ridge(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, new_x: 
 DESIGNS: dict[str, Design] = {
     "one series": Design("one series, AR(0.8) errors, 5 x 12 origins", "forecast", 5, noise(1, 5, 12, 0.8)),
     "one short series": Design("one series, AR(0.3) errors, 5 x 1 origins", "forecast", 5, noise(1, 5, 1, 0.3)),
-    "one short series, overlapping": Design(
-        "one series, AR(0.5) steps, 3 x 4 origins of 14 steps, 3 apart", "forecast", 3, overlapping(3, 4, 3, 14, 0.5)
-    ),
-    "very short series, overlapping": Design(
-        "one series, AR(0.5) steps, 2 x 5 origins of 12 steps, 2 apart", "forecast", 2, overlapping(2, 5, 2, 12, 0.5)
+    "5 folds, overlapping": Design(
+        "one series, AR(0.5) steps, 5 x 2 origins of 14 steps, 6 apart", "forecast", 5, overlapping(5, 2, 6, 14, 0.5)
     ),
     "8 series": Design(
         "8 series, AR(0.5) errors, shared shocks, 5 x 7", "forecast", 5, noise(8, 5, 7, 0.5, shock=0.05)
