@@ -180,7 +180,7 @@ def recommend(
         target_device: File that `advisor device --calibrate -o FILE` wrote on the device that the model is for;
             latencies are then predicted for it.
         missing_operators: What the target lacks, as ONNX or torch names it; counts against the families that use it.
-        committee: Most networks that may answer together in the kept model; 0 or 1: one; None: as many as pay.
+        committee: Most networks of one kind that may answer together; 0 or 1: one model, no ensemble; None: what pays.
         networks_only: No baselines but the naive reference, and a network is recommended.
         store: Whether the best configurations of earlier runs on similar data are tried, and those of this one kept.
         say: Told a line at a time what happens.

@@ -1,6 +1,6 @@
 """The model folder: settings as JSON, weights as safetensors, and a card that says what the model is for.
 
-config.json           `ModelConfig`, `CommitteeConfig` or `BaselineConfig`
+config.json           `ModelConfig`, `CommitteeConfig`, `BaselineConfig` or `EnsembleConfig`
 weights.safetensors   the state dict; its metadata repeats the config, so that files of two saves are not mixed
 card.json card.md     `ModelCard`, for programs and for people
 """
@@ -17,8 +17,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from advisor.baselines import Baseline, BaselineConfig, build
+from advisor.ensemble import Ensemble, EnsembleConfig
 from advisor.errors import InputError
-from advisor.records import Record
+from advisor.records import ENSEMBLE, Record
 from advisor.runs import write_text
 from hybrids.committee import Committee, CommitteeConfig
 from hybrids.model import ModelConfig, SequenceModel
@@ -86,7 +87,7 @@ class ModelCard(Record):
         }
         rows = {
             "task": self.task,
-            "kind": "baseline" if self.baseline else "network",
+            "kind": "baseline" if self.baseline else ENSEMBLE if self.family == ENSEMBLE else "network",
             "input": f"{len(self.channels)} channels: {_some(self.channels)}; raw values, scaling is inside",
             "answer": answers[self.task],
             "quality": f"{self.metric} {self.quality:.4g} (95 % interval {self.quality_low:.4g} to "
@@ -121,12 +122,12 @@ def save_model(model: nn.Module, folder: Path, card: ModelCard) -> None:
     """Write the model folder; every file is replaced in one step.
 
     Args:
-        model: A `SequenceModel`, a `Committee` of them, or a fitted `Baseline`.
+        model: A `SequenceModel`, a `Committee` of them, a fitted `Baseline`, or an `Ensemble` of such.
         folder: Made if missing.
         card: What is said of the model.
     """
-    if not isinstance(model, SequenceModel | Committee | Baseline):
-        raise TypeError(f"only a SequenceModel, a Committee or a Baseline can be saved, got {type(model).__name__}")
+    if not isinstance(model, SequenceModel | Committee | Baseline | Ensemble):
+        raise TypeError(f"only a network, a Committee, a Baseline or an Ensemble is saved, not {type(model).__name__}")
     config = model.config.model_dump_json()
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()}
@@ -175,4 +176,6 @@ def _empty(config: dict[str, object]) -> nn.Module:
             return ModelConfig.model_validate(config).build()
         if config.get("kind") == "committee":
             return CommitteeConfig.model_validate(config).build()
+        if config.get("kind") == "ensemble":
+            return EnsembleConfig.model_validate(config).build()
         return build(BaselineConfig.model_validate(config))

@@ -176,7 +176,7 @@ def refuse_if_nothing_fits(search: Search, budget: Budget) -> None:
     cost = search.cost(model, steps_read(search.plan), 0.05)
     misses = budget.misses(cost)
     if misses:
-        search.outcome.nearest = (name, str(misses[0]))
+        search.outcome.missed(name, misses)
         raise search.outcome.no_candidate()
 
 

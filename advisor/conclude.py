@@ -9,8 +9,10 @@ from torch import nn
 
 from advisor import explain
 from advisor.artifact import ModelCard, save_model
+from advisor.baselines import Baseline
 from advisor.choose import margin_of
 from advisor.data import Dataset
+from advisor.ensemble import Ensemble
 from advisor.knowledge import Knowledge
 from advisor.records import Recommendation, Request
 from advisor.report.html import write_report
@@ -40,7 +42,7 @@ def conclude(
         run.write("data_size", curve)
     final, done = search.finish(choice.chosen)
     while missed := budget.misses(final.cost):
-        if not search.put_aside(choice.chosen, str(missed[0])):
+        if not search.put_aside(choice.chosen, missed):
             raise search.outcome.no_candidate()
         choice = search.choose()
         final, done = search.finish(choice.chosen)
@@ -82,6 +84,7 @@ def conclude(
         busy_s=at.pool.busy_s,
         workers=at.settings.workers,
         members=done.members,
+        parts=tuple(part.family for part in final.parts),
     )
     card = ModelCard(
         task=plan.task,
@@ -112,7 +115,9 @@ def conclude(
 
 
 def _reach(model: nn.Module, problem: Problem) -> GradientReach | None:
-    """Return how far the gradient of a network reaches on its own data; None for a baseline."""
+    """Return how far the gradient of a network reaches on its own data, of an ensemble its first; else None."""
+    if isinstance(model, Ensemble):
+        model = next((part for part in model.parts if not isinstance(part, Baseline)), model)
     model = model.members[0] if isinstance(model, Committee) else model
     if not isinstance(model, SequenceModel):
         return None

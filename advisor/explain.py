@@ -5,7 +5,7 @@ import numpy as np
 from advisor.choose import Choice
 from advisor.metrics import METRICS, Metric, measured
 from advisor.naive import AgainstNaive
-from advisor.records import AdviceCheck, Measured, Ranked, Request
+from advisor.records import ENSEMBLE, AdviceCheck, Measured, Ranked, Request, listed
 from advisor.rules import Advice, Fired
 from advisor.search.outcome import Contender, Outcome
 from advisor.search.problem import Problem
@@ -22,6 +22,7 @@ def ranking(
     rows = []
     for c in sorted(outcome.contenders, key=lambda c: (c is not choice.chosen, sign * c.mean)):
         state, reason = _standing(c, choice, metric.name)
+        reason = f"the mean answer of {_parts(c)}; {reason}" if c.parts else reason
         rows.append(
             Ranked(
                 family=c.family,
@@ -85,7 +86,7 @@ def _left_out(family: str, outcome: Outcome, higher: bool) -> Ranked:
         state, reason = "not tried", outcome.not_tried.get(family, "no time was left to train it")
     return Ranked(
         family=family,
-        baseline=family not in FAMILIES,
+        baseline=family not in FAMILIES and family != ENSEMBLE,
         state=state,
         reason=reason,
         validation=best.quality if best else None,
@@ -144,7 +145,7 @@ def reasons(
         words.append(_tie(choice))
     if against:
         words.append(against.says)
-    networks = [r for r in ranked if not r.baseline and r.quality is not None]
+    networks = [r for r in ranked if r.family in FAMILIES and r.quality is not None]
     if chosen.baseline and not networks:
         words.append("A simple baseline wins: no network reached the final. More time may change that.")
     if chosen.baseline and networks:
@@ -174,7 +175,13 @@ def _tie(choice: Choice[Contender]) -> str:
 
 
 def _name(c: Contender) -> str:
+    if c.parts:
+        return f"the ensemble of {_parts(c)}"
     return f"the baseline {c.family}" if c.baseline else FAMILIES[c.family].words
+
+
+def _parts(c: Contender) -> str:
+    return listed([part.family for part in c.parts])
 
 
 def _cheaper(choice: Choice[Contender]) -> str:
@@ -193,7 +200,7 @@ def checks(advice: Advice, ranked: list[Ranked], metric: Metric, margin: float) 
     A rule that prefers none is judged by the families it does not advise against. A difference within `margin` does
     not speak against a rule. Rules about how to work are left out.
     """
-    seen = {r.family: r.validation for r in ranked if not r.baseline and r.validation is not None}
+    seen = {r.family: r.validation for r in ranked if r.family in FAMILIES and r.validation is not None}
     out = []
     for rule in advice.fired:
         if rule.procedure:

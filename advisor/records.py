@@ -1,16 +1,26 @@
 """What is saved in the run folder: frozen models, one JSON file each (trials: one line each)."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from profiles.task import Task
 
+ENSEMBLE = "ensemble"
+"""What stands for the family where several contenders answer together."""
+
 
 class Record(BaseModel):
     """A saved fact: frozen, no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return "a, b and c"."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 class Request(Record):
@@ -38,7 +48,7 @@ class Request(Record):
     missing_operators: tuple[str, ...] = ()
     """Operators that the user says the target lacks."""
     committee: int | None = None
-    """Most networks that may answer together; 0 or 1: one; None: as many as pay."""
+    """Most networks of one kind that may answer together; 0 or 1: one model, no ensemble; None: as many as pay."""
     networks_only: bool = False
     """Whether the baselines stood aside, but for the naive reference."""
     store: bool = True
@@ -145,3 +155,10 @@ class Recommendation(Record):
     """Processes side by side."""
     members: int = 1
     """Networks that answer together in the kept model."""
+    parts: tuple[str, ...] = ()
+    """Families and baselines whose mean an ensemble answers with; empty for every other model."""
+
+    @property
+    def name(self) -> str:
+        """Return the family, of an ensemble with its parts."""
+        return f"{self.family} of {listed(self.parts)}" if self.parts else self.family

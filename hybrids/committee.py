@@ -84,12 +84,15 @@ class Committee(nn.Module):
     def forward(self, x: Series, lengths: Lengths) -> Tensor:
         """Return the mean answer: logits (B, K) for classify, numbers (B,) for regress, quantiles for forecast."""
         answers = torch.stack([member(x, lengths) for member in self.members])
-        if isinstance(self.config.head, ClassifyConfig):
-            return answers.log_softmax(-1).logsumexp(0) - math.log(self.config.count)
-        return answers.mean(0)
+        return mean_answer(answers, logits=isinstance(self.config.head, ClassifyConfig))
 
     def flops(self, length: int) -> int:
         """Return the floating-point operations (matrix products) for one series of `length` steps."""
         member = self.members[0]
         assert isinstance(member, SequenceModel)
         return self.config.count * member.flops(length)
+
+
+def mean_answer(answers: Tensor, *, logits: bool) -> Tensor:
+    """Return the mean over M of (M, ...): of logits the log of the mean probabilities, else of the numbers."""
+    return answers.log_softmax(-1).logsumexp(0) - math.log(len(answers)) if logits else answers.mean(0)

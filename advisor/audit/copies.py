@@ -5,6 +5,7 @@ series.
 """
 
 from collections import Counter
+from typing import Literal
 
 import numpy as np
 
@@ -68,18 +69,15 @@ def cuts_of_one(dataset: Dataset, shapes: np.ndarray) -> list[Finding]:
     cuts = [i for i, j in enumerate(begins) if i != j and shapes[i] != shapes[j]]
     if dataset.labels is None or not cuts:
         return []
-    apart = len(np.unique(begins)) >= FEWEST_IDS
+    severity, do = _sides(len(np.unique(begins)), "cuts", "recordings")
     return [
         Finding(
             code="same_beginnings",
-            severity="note" if apart else "warning",
+            severity=severity,
             counted=len(cuts),
             of=len(dataset),
             says=f"{len(cuts)} of {len(dataset)} series begin with the steps of an earlier one: cuts of one recording.",
-            do="The tool keeps such cuts on one side of every split, so the score is one for new recordings."
-            if apart
-            else f"Fewer than {FEWEST_IDS} recordings are too few to keep apart: cuts of one are on both sides of a "
-            "split, and the score is one for known recordings. Give a test file with others.",
+            do=do,
             examples=some(f"{dataset.ids[i]} like {dataset.ids[begins[i]]}" for i in cuts),
         )
     ]
@@ -166,22 +164,29 @@ def shared_ids(dataset: Dataset) -> list[Finding]:
         return []
     ids, counts = np.unique(by_id, return_counts=True)
     several = ids[counts > 1]
-    apart = len(ids) >= FEWEST_IDS
+    severity, do = _sides(len(ids), "series", "ids")
     assert dataset.groups is not None
     return [
         Finding(
             code="ids_with_several_series",
-            severity="note" if apart else "warning",
+            severity=severity,
             counted=len(several),
             of=len(ids),
             says=f"{len(several)} of {len(ids)} ids have several series, up to {counts.max()}.",
-            do="The tool keeps all series of an id on one side of every split, so the score is one for new ids."
-            if apart
-            else f"Fewer than {FEWEST_IDS} ids are too few to keep apart: series of one id are on both sides of a "
-            "split, and the score is one for known ids. Give a test file with other ids.",
+            do=do,
             examples=some(dataset.groups[i] for i in several),
         )
     ]
+
+
+def _sides(count: int, members: str, wholes: str) -> tuple[Literal["note", "warning"], str]:
+    """Return how grave it is that `count` wholes have several members each, and what to do about it."""
+    if count >= FEWEST_IDS:
+        return "note", f"The tool keeps all {members} of one on one side of every split: the score is for new {wholes}."
+    return "warning", (
+        f"Fewer than {FEWEST_IDS} {wholes} are too few to keep apart: {members} of one are on both sides of a split, "
+        f"and the score is for known {wholes}. Give a test file with other {wholes}."
+    )
 
 
 def _by_id(dataset: Dataset) -> np.ndarray | None:

@@ -31,7 +31,7 @@ from advisor.cli.talk import FILE, JSON, STARTED, Seconds, as_json, listed, read
 @click.option("--families", help="Families that may race, separated by commas; all if left out.")
 @click.option("--trials", type=click.IntRange(1), help="Networks to train instead of a time limit; repeatable.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--committee", type=click.IntRange(0, 16), help="Most networks answering together; 0: one alone.")
+@click.option("--committee", type=click.IntRange(0, 16), help="Most networks of a kind answering together; 0: one.")
 @click.option("--networks-only", is_flag=True, help="Recommend a trained network; no baselines but the naive one.")
 @click.option("--store/--no-store", default=True, help="Learn from earlier runs on similar data, and for later ones.")
 @click.option("--out", type=FILE, help="Run folder; NAME-run if left out.")

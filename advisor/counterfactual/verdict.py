@@ -7,7 +7,7 @@ from advisor.counterfactual.before import known_family, voices
 from advisor.counterfactual.model import Turn, WhyNot
 from advisor.counterfactual.moves import subject_of
 from advisor.counterfactual.replay import COSTS, Limits, Replay, limits_of
-from advisor.records import Ranked, Recommendation, Trial
+from advisor.records import ENSEMBLE, Ranked, Recommendation, Trial
 from advisor.rules import Advice
 from profiles.budget import Budget
 
@@ -133,7 +133,7 @@ def _dearer(row: Ranked, replay: Replay, limits: Limits) -> list[str]:
     times = replay.times_dearer(own, chosen)
     what = "operations" if replay.exact else "time"
     words = f"It is within the margin of the best and needs {times:.2g} times the {what} of {chosen.family}"
-    if row.baseline or chosen.baseline:
+    if row.baseline or chosen.baseline or row.family == ENSEMBLE:
         return [f"{words}."]
     return [f"{words}; --families {row.family} leaves no other network beside it."]
 

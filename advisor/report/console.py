@@ -30,7 +30,7 @@ def print_recommendation(rec: Recommendation, console: Console, run: Path) -> No
         _line(console, Text(words, style="dim"))
     if any(one.baseline for one in ranked):
         _line(console, Text("* baseline", style="dim"))
-    _line(console, Text.assemble("Use ", (rec.family, "bold green"), f": {answer(rec)}"))
+    _line(console, Text.assemble("Use ", (rec.name, "bold green"), f": {answer(rec)}"))
     for remark in remarks(rec):
         _line(console, Text(remark))
     _part(console, "Why", [Text(reason) for reason in rec.reasons])

@@ -72,7 +72,7 @@ def _page(r: Records) -> str:
 
 
 def _answer(r: Records) -> str:
-    said = f"<p>Use <b>{clean(r.rec.family)}</b>: {clean(answer(r.rec))}</p>"
+    said = f"<p>Use <b>{clean(r.rec.name)}</b>: {clean(answer(r.rec))}</p>"
     said += "".join(f"<p>{clean(remark)}</p>" for remark in remarks(r.rec))
     return f'<div class="answer">{said}</div>' + "".join(f"<p><b>Note.</b> {clean(note)}</p>" for note in r.notes)
 

@@ -40,7 +40,7 @@ class Amounts:
         if at.by_trials or limit is None or limit < LEAST_LIMIT_S:
             return None
         ranked = sorted(contenders, key=lambda c: -c.mean if at.metric.higher_is_better else c.mean)
-        best = [c for c in ranked if c.family not in NAIVE[at.plan.task]][:FAMILIES]
+        best = [c for c in ranked if c.family not in NAIVE[at.plan.task] and not c.parts][:FAMILIES]
         networks = sum(not c.baseline for c in best)
         folds = [0, 0] if at.plan.task == "forecast" else list(range(min(MOST_RUNS, at.plan.folds)))
         seconds = min(at.clock.until("refit") / 2, PART * limit) * at.settings.workers

@@ -9,6 +9,7 @@ from advisor.search.gate import steps_read
 from advisor.search.jobs import BaselineJob, Result, weights_of
 from advisor.search.outcome import Contender, load_baseline, mean_folds
 from advisor.search.recipes.forecast import look_back_of
+from advisor.search.refit import Finished
 
 COST_S = 0.05
 
@@ -23,6 +24,7 @@ class BaselineRound:
     def __init__(self, context: Context) -> None:
         self.context = context
         self._jobs: dict[str, tuple[BaselineJob, Future[Result]]] = {}
+        self._taken_up = False
 
     def names(self) -> tuple[str, ...]:
         """Return the baselines that race: all, or the naive reference alone."""
@@ -36,18 +38,20 @@ class BaselineRound:
         for name in self.names():
             at.ledger.number(name, None)
             naive = name == self.names()[0]  # in an instant, and there is always something to compare with
-            job = self._job(name, at.settings.seed, at.clock.end_of("refit" if naive else "race"))
+            job = self._job(name, at.settings.seed, at.clock.end_of("refit" if naive else "baselines"))
             self._jobs[name] = (job, at.results.submit(job, first=naive))
 
     def take_up(self) -> None:
-        """Wait for the baselines, refuse what breaks the budget, record all."""
+        """Wait for the baselines, refuse what breaks the budget, record all; once."""
         at = self.context
-        for name, (job, future) in self._jobs.items():
+        waiting = {} if self._taken_up else self._jobs
+        self._taken_up = True
+        for name, (job, future) in waiting.items():
             result = future.result()
             if result.failed:
                 where = at.outcome.infeasible if result.infeasible else at.outcome.not_tried
                 where[name] = result.failed
-                at.ledger.record_baseline(
+                at.ledger.record_named(
                     name, "infeasible" if result.infeasible else "failed", result, None, result.failed
                 )
                 continue
@@ -59,10 +63,10 @@ class BaselineRound:
             misses = at.settings.budget.misses(cost)
             if misses:
                 at.outcome.infeasible[name] = str(misses[0])
-                at.outcome.nearest = at.outcome.nearest or (name, str(misses[0]))
-                at.ledger.record_baseline(name, "infeasible", result, cost, str(misses[0]))
+                at.outcome.missed(name, misses)
+                at.ledger.record_named(name, "infeasible", result, cost, str(misses[0]))
                 continue
-            at.ledger.record_baseline(name, "complete", result, cost, "")
+            at.ledger.record_named(name, "complete", result, cost, "")
             at.say(f"  {name}: {at.metric.name} {result.quality:.4f} in {result.seconds:.1f} s")
             config = {"model": model.config.model_dump(mode="json")}
             folds, test = mean_folds((result,)), list(result.test)
@@ -80,6 +84,13 @@ class BaselineRound:
         job = self._job(name, at.settings.seed, at.clock.end_of("refit")).model_copy(update={"everything": True})
         result = at.results.submit(job).result()
         return None if result.failed else str(weights_of(job.folder, job.key()))
+
+    def finish(self, chosen: Contender) -> Finished:
+        """Return the baseline fitted for the last time, on all data where there is time."""
+        weights = self.on_everything(chosen.family)
+        says = "was fitted once more on all data" if weights else "is kept as it was fitted for the final"
+        model = load_baseline(weights or chosen.weights)
+        return Finished(model, 1, {}, chosen.test, (f"The kept model {says}.",))
 
     def _job(self, name: str, seed: int, deadline: float) -> BaselineJob:
         look_back = look_back_of(self.context.plan)

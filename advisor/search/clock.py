@@ -3,8 +3,10 @@
 import math
 import time
 
-PHASES = {"race": 0.42, "final": 0.67, "refit": 1.0}
-"""Share of the time between the opening of the race and the end of the search by which each phase has ended."""
+PHASES = {"race": 0.42, "baselines": 0.55, "final": 0.67, "refit": 1.0}
+"""Share of the time between the opening of the race and the end of the search by which each phase has ended.
+
+A baseline that was begun in the race may end beside the first trainings of the final."""
 LEAVING_SHARE, LEAVING_S = 0.03, 2.2
 """What measuring, the report and leaving take of the limit, and at least in seconds."""
 

@@ -33,7 +33,7 @@ class Settings:
         seed: Of everything.
         trials: Networks to train instead of a time limit.
         workers: Processes side by side.
-        committee: Most members of the exported model; None: as many as pay.
+        committee: Most networks of one kind that answer together; 0 or 1: one model alone; None: as many as pay.
         networks_only: Whether baselines stand aside, but for the naive reference.
     """
 

@@ -5,7 +5,7 @@ fixed steps and are decided on in generations of fixed size, so that the same se
 number of workers. Whatever is finished is on disk and is not done twice (`results`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -18,16 +18,18 @@ from advisor.search.amounts import Amounts
 from advisor.search.baseline_round import BaselineRound
 from advisor.search.clock import Clock
 from advisor.search.context import Context, Settings
+from advisor.search.ensembles import Ensembles
 from advisor.search.executors import LocalPool
 from advisor.search.finals import Finals
 from advisor.search.knobs import Knobs
-from advisor.search.outcome import Contender, load_baseline, unit_scores
+from advisor.search.outcome import Contender, unit_scores
 from advisor.search.problem import Plan, Problem
 from advisor.search.race import Race
 from advisor.search.racing import Racing
 from advisor.search.refit import AGAIN_S, Finished, Refit
 from hybrids import SequenceModel
 from hybrids.committee import Committee
+from profiles.budget import Miss
 from profiles.cost import Cost
 from profiles.target import Target
 
@@ -51,7 +53,7 @@ class Search:
         self.context = Context(problem, settings, clock, run, say, pool)
         self.outcome = self.context.outcome
         self._baselines = BaselineRound(self.context)
-        self._begun = False
+        self._begun = self._joined = False
         self.race: Race | None = None
 
     @property
@@ -92,21 +94,29 @@ class Search:
             self._begin_now()
         if admitted:
             racing.run()
-        self._baselines.take_up()
-        if admitted:
             self.race = racing.race
             at.clock.race_is_over()
+            if at.gate.needs_quiet:  # finalists are measured again
+                self._baselines.take_up()
             Finals(at, self.race).run()
+        self._baselines.take_up()
         return bool(self.outcome.contenders)
 
     def choose(self) -> Choice[Contender]:
-        """Choose among the contenders; a network that is close behind a baseline is first given more time."""
+        """Choose among the contenders, after the first call with the ensemble of them.
+
+        A network that is close behind a baseline is first given more time.
+        """
         choice, race = self._choose(), self.race
-        networks = [c for c in self.outcome.contenders if not c.baseline]
-        if not choice.chosen.baseline or not networks or race is None:
+        if self._joined:
             return choice
-        best = min(networks, key=lambda c: race.order(c.mean))
-        return self._choose() if Finals(self.context, race).go_on(best, choice.best.mean) else choice
+        self._joined = True
+        networks = [c for c in self.outcome.contenders if not c.baseline]
+        if choice.chosen.baseline and networks and race is not None:
+            best = min(networks, key=lambda c: race.order(c.mean))
+            Finals(self.context, race).go_on(best, choice.best.mean)
+        Ensembles(self.context, self._baselines).propose()
+        return self._choose()
 
     def _choose(self) -> Choice[Contender]:
         """Choose among the contenders; where networks alone were asked for, among them, if there are any."""
@@ -128,13 +138,12 @@ class Search:
     def finish(self, chosen: Contender) -> tuple[Contender, Finished]:
         """Train the chosen for the last time, on all data; return it with its final cost and scores, and its model."""
         at = self.context
-        if chosen.gated is not None:
+        if chosen.parts:
+            done = Ensembles(at, self._baselines).finish(chosen)
+        elif chosen.gated is not None:
             done = Refit(at).run(chosen)
         else:
-            weights = self._baselines.on_everything(chosen.family)
-            says = "was fitted once more on all data" if weights else "is kept as it was fitted for the final"
-            model = load_baseline(weights or chosen.weights)
-            done = Finished(model, 1, {}, chosen.test, (f"The kept model {says}.",))
+            done = self._baselines.finish(chosen)
         for line in done.says:
             at.say(f"  {line}")
         cost = self._cost_again(done.model, chosen)
@@ -155,17 +164,17 @@ class Search:
         budget = self.context.settings.budget
         return self.cost(model, chosen.cost.length, AGAIN_S) if budget.misses(cost) else cost
 
-    def put_aside(self, chosen: Contender, why: str) -> bool:
+    def put_aside(self, chosen: Contender, misses: Sequence[Miss]) -> bool:
         """Take a contender out of the choice that broke the budget in the end; return whether one is left.
 
         Args:
             chosen: As it was chosen.
-            why: What it broke, measured again.
+            misses: What it broke, measured again.
         """
-        outcome = self.outcome
+        outcome, why = self.outcome, str(misses[0])
         outcome.contenders.remove(chosen)
         outcome.infeasible[chosen.family] = f"measured again after training: {why}"
-        outcome.nearest = (chosen.family, why)
+        outcome.missed(chosen.family, misses)
         self.context.say(f"  {chosen.family}: {why}, measured again; the next best is taken")
         return bool(outcome.contenders)
 

@@ -17,6 +17,8 @@ from advisor.training.config import TrainConfig
 from hybrids import ModelConfig
 
 NO_TIME = "no time was left to begin it"
+TEST = "test"
+"""Name of the test part in a file of answers."""
 Fold = int | Literal["all"] | None
 """What judges a training: a fold; None: nothing, all but the test part is learnt; "all": the test part too."""
 
@@ -59,7 +61,7 @@ class NetworkJob(BaseJob):
     test: bool = False
     """Whether to score the test part."""
     units: bool = False
-    """Whether to keep the score of every judged unit."""
+    """Whether to keep the score of every judged unit, and the answers to them."""
     share: float = 1.0
     """Of the data that it may learn from."""
     device: str = "cpu"
@@ -133,6 +135,16 @@ class Result(BaseModel):
 def weights_of(folder: str | Path, key: str) -> Path:
     """Return the weights that job `key` left."""
     return Path(folder) / f"{key}.safetensors"
+
+
+def answers_of(folder: str | Path, key: str) -> Path:
+    """Return the answers that job `key` left: to the units of each `fold_name`, and of `TEST`."""
+    return Path(folder) / f"{key}.answers.safetensors"
+
+
+def fold_name(fold: int) -> str:
+    """Return the name of a fold in a file of answers."""
+    return f"fold {fold}"
 
 
 def progress_of(folder: str | Path, key: str) -> Path:

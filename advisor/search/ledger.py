@@ -60,8 +60,10 @@ class Ledger:
             )
         )
 
-    def record_baseline(self, name: str, state: State, result: Result, cost: Cost | None, reason: str) -> None:
-        """Write the trial of a baseline."""
+    def record_named(
+        self, name: str, state: State, result: Result, cost: Cost | None, reason: str, *, baseline: bool = True
+    ) -> None:
+        """Write the trial of what has no settings to search: a baseline, or the ensemble."""
         self._add(
             Trial(
                 number=self.number(name, None),
@@ -72,7 +74,7 @@ class Ledger:
                 quality=float(np.mean(list(result.folds.values()))) if result.folds else None,
                 train_s=result.seconds,
                 reason=reason,
-                baseline=True,
+                baseline=baseline,
                 **self._cost(cost),
             )
         )

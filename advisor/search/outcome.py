@@ -15,6 +15,7 @@ from advisor.records import Trial
 from advisor.search.gate import Gated
 from advisor.search.jobs import Result
 from advisor.search.problem import Problem
+from profiles.budget import Miss
 from profiles.cost import Cost
 
 
@@ -35,6 +36,7 @@ class Contender:
         heats: Trainings of the final, one a seed or a fold; of a baseline its one result.
         keys: Of the jobs of the heats.
         asked_s: Seconds that each heat was given; None where steps are counted, and for a baseline.
+        parts: Of an ensemble: the contenders whose mean it answers with; `counts`: networks of each, 1 of a baseline.
     """
 
     family: str
@@ -49,6 +51,8 @@ class Contender:
     heats: tuple[Result, ...] = ()
     keys: tuple[str, ...] = ()
     asked_s: float | None = None
+    parts: tuple["Contender", ...] = ()
+    counts: tuple[int, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -64,15 +68,23 @@ class Outcome:
     contenders: list[Contender] = field(default_factory=list)
     not_tried: dict[str, str] = field(default_factory=dict)
     infeasible: dict[str, str] = field(default_factory=dict)
-    nearest: tuple[str, str] | None = None
-    """Family and miss that came closest to the budget, where none kept it."""
+    nearest: tuple[float, str, str] | None = None
+    """Excess, family and miss of what came closest to the budget, where none kept it."""
+
+    def missed(self, family: str, misses: Sequence[Miss]) -> None:
+        """Remember what broke the budget, if nothing that did came closer."""
+        self.came_near(misses[0].ratio - 1, family, str(misses[0]))
+
+    def came_near(self, excess: float, family: str, why: str) -> None:
+        """Remember what exceeds a limit by the share `excess`, if nothing that did came closer."""
+        self.nearest = min(self.nearest or (excess, family, why), (excess, family, why))
 
     def no_candidate(self) -> NoCandidateError:
         """Return the error of a search that found nothing: what came closest to the budget, or what was in the way."""
         if self.nearest is None:
             why = next(iter(self.infeasible.values()), "the time was too short")
             return NoCandidateError(f"no candidate could be trained: {why}.", "give more time with --time-limit.")
-        family, miss = self.nearest
+        _, family, miss = self.nearest
         limit = miss.split(":")[0].replace("_", "-")
         return NoCandidateError(
             f"no candidate keeps the budget; nearest is {family} with {miss}.",

@@ -131,8 +131,7 @@ class Problem:
 
     def score(self, answer: Answer, rows: Rows) -> np.ndarray:
         """Return one score a unit; see `metrics.units`."""
-        out = [answer(rows.x[i : i + 512], rows.lengths[i : i + 512]) for i in range(0, len(rows), 512)]
-        return metrics.units(self.plan.task, np.concatenate(out), rows.y, rows.scale)
+        return metrics.units(self.plan.task, answers_to(answer, rows), rows.y, rows.scale)
 
     def save(self, folder: Path) -> None:
         """Write the problem for the workers; of a mapped problem no page stays in this process's memory."""
@@ -144,6 +143,11 @@ class Problem:
             np.save(folder / f"problem_{name}.npy", values, allow_pickle=False)
         (folder / "problem.json").write_text(self.plan.model_dump_json())
         forget(self.all_series.flat)
+
+
+def answers_to(answer: Answer, rows: Rows) -> np.ndarray:
+    """Return what is answered to the rows, (N, ...), computed 512 at a time."""
+    return np.concatenate([answer(rows.x[i : i + 512], rows.lengths[i : i + 512]) for i in range(0, len(rows), 512)])
 
 
 def load(folder: Path) -> Problem:

@@ -62,7 +62,6 @@ class Racing:
         at = self.context
         room = self.race.rungs.sizes[0]
         admitted: list[Gated] = []
-        worst: list[tuple[float, str, str]] = []
         for family in in_turns(at.families, at.plan.task):
             if FAMILIES[family].needs:
                 at.outcome.not_tried[family] = f"it needs {FAMILIES[family].needs}"
@@ -83,9 +82,7 @@ class Racing:
                         self._launch(self._entered(last, extra=False))
                 else:
                     at.outcome.infeasible[family] = f"even its smallest: {last.why}"
-                    worst.append((last.excess, family, last.why))
-        if worst:
-            at.outcome.nearest = min(worst)[1:]
+                    at.outcome.came_near(last.excess, family, last.why)
         if at.gate.needs_quiet:
             for one in admitted:
                 self._launch(self._entered(one, extra=False))

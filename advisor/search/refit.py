@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.baselines import Baseline
+from advisor.ensemble import Ensemble
 from advisor.search.context import MOST_STEPS, NEVER, Context
 from advisor.search.finals import FINAL_SEED, SEEDS_BY_TRIALS
 from advisor.search.gate import Gated
@@ -52,7 +53,7 @@ class Finished:
         says: What was done, in sentences.
     """
 
-    model: SequenceModel | Committee | Baseline
+    model: SequenceModel | Committee | Baseline | Ensemble
     members: int
     folds: dict[int, float]
     test: list[float]
@@ -64,10 +65,15 @@ class Refit:
 
     Args:
         context: Of the search.
+        share: Of the time that is left, which it may take.
+        most: Members at most; None: as many as are asked for, or pay.
     """
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
+    def __init__(self, context: Context, share: float = 1.0, most: int | None = None) -> None:
+        self.context, self.share, self.most = context, share, most
+
+    def _left_s(self) -> float:
+        return self.share * self.context.clock.until("refit")
 
     def run(self, chosen: Contender) -> Finished:
         """Train the chosen network for the last time."""
@@ -77,7 +83,7 @@ class Refit:
         members, judged, says = self._committee(gated, chosen, keys)
         test = list(judged.test) if judged else chosen.test
         folds = judged.folds if judged else {}
-        seconds = None if at.by_trials else at.clock.until("refit")
+        seconds = None if at.by_trials else self._left_s()
         if seconds is not None and seconds < LEAST_REFIT_S:
             says.append("No time was left for a last training on all data; the weights of the final are kept.")
             return self._finished(gated, list(keys[:members]), folds, test, says)
@@ -108,7 +114,7 @@ class Refit:
         if at.by_trials or not last_s or not self._by_seed(chosen):
             return keys
         heat_s = max(heat.seconds for heat in chosen.heats)  # patience ended them; it will end the others
-        spare_s = SURE * at.clock.until("refit") - self._rounds(len(keys)) * last_s
+        spare_s = SURE * self._left_s() - self._rounds(len(keys)) * last_s
         most = min(self._most(chosen), len(keys) + int(spare_s / (heat_s + last_s)) * at.settings.workers)
         count = (self._allowed(gated, most) if most > len(keys) else 0) - len(keys)
         if count < 1:
@@ -136,12 +142,14 @@ class Refit:
     def _most(self, chosen: Contender) -> int:
         """Return the most members that are asked for, or that there is time to train."""
         at = self.context
+        if self.most is not None:
+            return self.most
         if at.settings.committee is not None:
             return max(1, at.settings.committee)
         if at.by_trials:
             return SEEDS_BY_TRIALS
         needed_s = self._needed_s(chosen) / AS_LONG
-        rounds = int(SURE * at.clock.until("refit") / needed_s) if needed_s and self._steps(chosen)[1] else 1
+        rounds = int(SURE * self._left_s() / needed_s) if needed_s and self._steps(chosen)[1] else 1
         return min(MOST_MEMBERS, max(1, rounds) * at.settings.workers)
 
     def _committee(

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
 from advisor.data.rows import Rows
 from advisor.data.stack import SeriesStack
 from advisor.search.problem import Plan, Problem
-from advisor.training.loop import answering
 from hybrids import SequenceModel
 from hybrids.frontends.window import WindowFrontend
 from hybrids.heads.pooled import RegressHead
@@ -85,13 +83,13 @@ def _some_steps(series: SeriesStack) -> np.ndarray:
     return np.asarray(series.flat[series.end[which] - (ends[which] - at)])
 
 
-def test_scores(problem: Problem, model: nn.Module, look_back: int) -> tuple[float, ...]:
-    """Return one score a unit of the test part; a forecaster is given the last `look_back` steps."""
+def test_rows(problem: Problem, look_back: int) -> Rows:
+    """Return the units of the test part; of a forecast the last `look_back` steps of each."""
     test = problem.test
-    if problem.plan.task == "forecast":
-        keep = np.minimum(test.lengths, look_back)
-        x = np.zeros((len(test), look_back, test.x.shape[2]), np.float32)
-        for i, (row, size, k) in enumerate(zip(test.x, test.lengths, keep, strict=True)):
-            x[i, :k] = row[size - k : size]
-        test = Rows(x, keep, test.y, test.scale, test.group)
-    return tuple(float(s) for s in problem.score(answering(model), test))
+    if problem.plan.task != "forecast":
+        return test
+    keep = np.minimum(test.lengths, look_back)
+    x = np.zeros((len(test), look_back, test.x.shape[2]), np.float32)
+    for i, (row, size, k) in enumerate(zip(test.x, test.lengths, keep, strict=True)):
+        x[i, :k] = row[size - k : size]
+    return Rows(x, keep, test.y, test.scale, test.group)

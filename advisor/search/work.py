@@ -2,10 +2,13 @@
 
 import os
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -13,18 +16,21 @@ from advisor import baselines, metrics
 from advisor.data.rows import Rows
 from advisor.search.jobs import (
     NO_TIME,
+    TEST,
     BaselineJob,
     CommitteeJob,
     Fold,
     Job,
     NetworkJob,
     Result,
+    answers_of,
+    fold_name,
     progress_of,
     weights_of,
 )  # fmt: skip
-from advisor.search.problem import Plan, Problem
+from advisor.search.problem import Answer, Plan, Problem, answers_to
 from advisor.search.shares import share_of
-from advisor.search.windows import fit_units, some_windows, spread, test_scores
+from advisor.search.windows import fit_units, some_windows, spread, test_rows
 from advisor.training.loop import answering, train
 from advisor.training.rows import row_batches
 from advisor.training.windows import window_batches
@@ -88,15 +94,20 @@ def run_network(job: NetworkJob, problem: Problem) -> Result:
     if done.failed:
         return Result(failed=done.failed, seconds=done.seconds, steps=done.steps, curve=done.curve)
     save_weights(model, job.weights())
-    units = {k: problem.score(answer, part) for k, part in parts.items()}
+    found = _scored(
+        problem,
+        {k: (answer, part) for k, part in parts.items()},
+        (answer, test_rows(problem, look_back)) if job.test else None,
+        answers_of(job.folder, key) if job.units else None,
+    )
     return Result(
         seconds=done.seconds,
         steps=done.steps,
         settled=done.settled,
         curve=done.curve,
-        folds={k: metrics.summarise(plan.task, scores) for k, scores in units.items()},
-        units={k: _numbers(scores) for k, scores in units.items()} if job.units else {},
-        test=test_scores(problem, model, look_back) if job.test else (),
+        folds=found.folds,
+        units=found.units if job.units else {},
+        test=found.test,
     )
 
 
@@ -112,27 +123,23 @@ def look_back_of(model: ModelConfig, plan: Plan) -> int:
 
 def run_baseline(job: BaselineJob, problem: Problem) -> Result:
     """Fit and score one baseline on every fold, then on everything but the test part; or only fit it, on all."""
-    began, plan, units = time.monotonic(), problem.plan, {}
+    began, plan = time.monotonic(), problem.plan
+    asked: dict[int, tuple[Answer, Rows]] = {}
     if job.everything:
         save_baseline(fit_baseline(job, problem, "all"), job.weights())
         return Result(seconds=time.monotonic() - began)
     by_time = plan.task == "forecast"
     alone = None if job.only is None else [job.only]
     for fold in alone or ([0] if by_time else range(plan.folds)):
-        model = fit_baseline(job, problem, fold)
-        for k in folds_judged(plan, fold):
-            units[k] = problem.score(answering(model), problem.judged(k, job.look_back))
-    folds = {k: metrics.summarise(plan.task, scores) for k, scores in units.items()}
+        answer = answering(fit_baseline(job, problem, fold))
+        asked |= {k: (answer, problem.judged(k, job.look_back)) for k in folds_judged(plan, fold)}
     if alone:
-        return Result(seconds=time.monotonic() - began, folds=folds)
+        return Result(seconds=time.monotonic() - began, folds=_scored(problem, asked).folds)
     model = fit_baseline(job, problem, None)
     save_baseline(model, job.weights())
-    return Result(
-        seconds=time.monotonic() - began,
-        folds=folds,
-        units={k: _numbers(scores) for k, scores in units.items()},
-        test=test_scores(problem, model, job.look_back),
-    )
+    test = (answering(model), test_rows(problem, job.look_back))
+    found = _scored(problem, asked, test, answers_of(job.folder, job.key()))
+    return Result(seconds=time.monotonic() - began, folds=found.folds, units=found.units, test=found.test)
 
 
 def fit_baseline(job: BaselineJob, problem: Problem, fold: Fold) -> "baselines.Baseline":
@@ -164,13 +171,10 @@ def run_committee(job: CommitteeJob, problem: Problem) -> Result:
     """Score the committee."""
     plan = problem.plan
     model = committee(job.model, [weights_of(job.folder, key) for key in job.members]).to(job.device)
-    look_back = look_back_of(job.model, plan)
-    units = {k: problem.score(answering(model), problem.judged(k, look_back)) for k in job.folds}
-    return Result(
-        folds={k: metrics.summarise(plan.task, scores) for k, scores in units.items()},
-        units={k: _numbers(scores) for k, scores in units.items()},
-        test=test_scores(problem, model, look_back),
-    )
+    look_back, answer = look_back_of(job.model, plan), answering(model)
+    asked = {k: (answer, problem.judged(k, look_back)) for k in job.folds}
+    found = _scored(problem, asked, (answer, test_rows(problem, look_back)))
+    return Result(folds=found.folds, units=found.units, test=found.test)
 
 
 def committee(member: ModelConfig, weights: list[Path]) -> SequenceModel | Committee:
@@ -183,10 +187,8 @@ def committee(member: ModelConfig, weights: list[Path]) -> SequenceModel | Commi
 
 def save_weights(model: nn.Module, path: Path) -> None:
     """Write the weights, replacing the file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}, temporary)
-    os.replace(temporary, path)
+    weights = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
+    _write(lambda temporary: save_file(weights, temporary), path)
 
 
 def save_baseline(model: "baselines.Baseline", path: Path) -> None:
@@ -195,5 +197,43 @@ def save_baseline(model: "baselines.Baseline", path: Path) -> None:
     path.with_suffix(".json").write_text(model.config.model_dump_json())
 
 
-def _numbers(scores: np.ndarray) -> tuple[float, ...]:
-    return tuple(float(s) for s in scores)
+class _Scored(NamedTuple):
+    """The part of a result that says how good a model is."""
+
+    folds: dict[int, float]
+    units: dict[int, tuple[float, ...]]
+    test: tuple[float, ...]
+
+
+def _scored(
+    problem: Problem,
+    judged: Mapping[int, tuple[Answer, Rows]],
+    test: tuple[Answer, Rows] | None = None,
+    keep: Path | None = None,
+) -> _Scored:
+    """Return how good the answers are.
+
+    Args:
+        problem: Its metric.
+        judged: Fold -> who answers, and the units that are asked for.
+        test: The same of the test part.
+        keep: File for the answers themselves; see `jobs.answers_of`.
+    """
+    task, asked = problem.plan.task, {fold_name(k): one for k, one in judged.items()} | ({TEST: test} if test else {})
+    answers = {name: np.ascontiguousarray(answers_to(*one)) for name, one in asked.items()}
+    scores = {name: metrics.units(task, answers[name], rows.y, rows.scale) for name, (_, rows) in asked.items()}
+    if keep is not None:
+        _write(lambda path: save_arrays(answers, path), keep)
+    return _Scored(
+        {k: metrics.summarise(task, scores[fold_name(k)]) for k in judged},
+        {k: tuple(map(float, scores[fold_name(k)])) for k in judged},
+        tuple(map(float, scores.get(TEST, ()))),
+    )
+
+
+def _write(save: Callable[[Path], None], path: Path) -> None:
+    """Let `save` write a file that replaces `path` in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    save(temporary)
+    os.replace(temporary, path)

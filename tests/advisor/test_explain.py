@@ -7,7 +7,7 @@ from advisor.choose import choose
 from advisor.data.rows import Rows
 from advisor.explain import checks, ranking, reasons
 from advisor.metrics import METRICS
-from advisor.records import Ranked, Request, Trial
+from advisor.records import ENSEMBLE, Ranked, Request, Trial
 from advisor.rules import Advice, Fired
 from advisor.search.outcome import Contender, Outcome
 from advisor.search.problem import Plan, Problem
@@ -42,8 +42,9 @@ def test_a_rule_is_judged_by_the_families_it_prefers(validation, evidence):
     assert check.evidence == evidence
 
 
-def test_baselines_say_nothing_about_a_rule():
-    rows = [*ranked(gru=0.9), Ranked(family="mean", baseline=True, state="behind", reason="", validation=0.1)]
+@pytest.mark.parametrize(("name", "baseline"), [("mean", True), (ENSEMBLE, False)])
+def test_baselines_and_ensembles_say_nothing_about_a_rule(name, baseline):
+    rows = [*ranked(gru=0.9), Ranked(family=name, baseline=baseline, state="behind", reason="", validation=0.1)]
     (check,) = checks(ADVICE, rows, METRICS["forecast"], margin=0.01)
     assert check.evidence == "not measured"
 

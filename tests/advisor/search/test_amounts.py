@@ -38,7 +38,7 @@ def context(limit_s=600.0, by_trials=False, failed=""):
 
 def contenders():
     return [
-        SimpleNamespace(family=name, baseline=True, gated=None, mean=mean)
+        SimpleNamespace(family=name, baseline=True, gated=None, mean=mean, parts=())
         for name, mean in [("linear", 0.3), ("gradient_boosting", 0.4), ("mean", 0.35), ("hydra", 0.9)]
     ]
 

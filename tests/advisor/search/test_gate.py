@@ -126,17 +126,21 @@ def test_under_a_latency_limit_new_configurations_are_measured_before_any_of_the
 
 
 def test_what_breaks_the_budget_in_the_end_is_put_aside_for_the_next_best(search):
-    asked = search(budget=Budget(max_latency_ms=1.0))
+    budget = Budget(max_latency_ms=1.0)
+    asked = search(budget=budget)
     cost = Cost(
         latency_p50_ms=1, latency_p95_ms=2, latency_p99_ms=2, runs=20, peak_memory_mib=0, parameter_bytes=0,
         size_mib=0, flops=1, batch=1, length=50, device="cpu", threads=1,
     )  # fmt: skip
-    best, other = (Contender(name, True, cost, {0: 0.9}, [], {}, "", 1.0) for name in ("ridge", "majority"))
+    dearer = cost.model_copy(update={"latency_p95_ms": 3})
+    best, other = (
+        Contender(name, True, c, {0: 0.9}, [], {}, "", 1.0) for name, c in (("ridge", cost), ("majority", dearer))
+    )
     asked.outcome.contenders += [best, other]
-    assert asked.put_aside(best, "max_latency_ms: 2 ms measured")
+    assert asked.put_aside(best, budget.misses(best.cost))
     assert asked.outcome.contenders == [other] and "measured again" in asked.outcome.infeasible["ridge"]
-    assert not asked.put_aside(other, "max_latency_ms: 2 ms measured")
-    assert "nearest is majority" in asked.outcome.no_candidate().message
+    assert not asked.put_aside(other, budget.misses(other.cost))
+    assert "nearest is ridge with max_latency_ms: 2 ms" in asked.outcome.no_candidate().message
 
 
 def test_where_nothing_could_be_trained_in_time_more_time_is_the_cure():
