@@ -1,8 +1,8 @@
 """The ensemble of a run: the mean answer of a few contenders, where it is clearly better than each of them.
 
 The best contender is joined by the one that helps the mean over the folds most, then by the next, for as long as each
-gains more than the margin (forward selection: Caruana et al. 2004, ICML; without repeats, so that the weights stay
-equal). All of it is computed from the answers that the contenders left, so nothing is trained for it. What comes out
+gains a part of the margin (forward selection: Caruana et al. 2004, ICML; without repeats, so that the weights stay
+equal); all of them together must gain more than the margin. All of it is computed from the answers that the contenders left, so nothing is trained for it. What comes out
 is one more contender with its own cost, and the choice treats it like any other. Every part is trained for the last
 time as if it were alone.
 """
@@ -31,6 +31,8 @@ from hybrids.committee import CommitteeConfig, mean_answer
 from profiles.cost import Cost
 
 MOST_PARTS = 4
+LEAST_GAIN = 0.25
+"""Of the margin, that each further part must bring."""
 
 Answers = dict[str, np.ndarray]
 """Name of a fold, or of the test part -> the answers to its units, (N, ...)."""
@@ -67,7 +69,7 @@ class Ensembles:
             at.say(f"no ensemble: {why}")
             return
         voices = self._forward([Voice(c, a) for c in self._able() if (a := self._answers(c)) is not None])
-        while len(voices) > 1:
+        while len(voices) > 1 and self._pays(voices):
             parts = [voice.contender for voice in voices]
             cost, result = self._cost(parts), self._result(voices)
             names = listed([part.family for part in parts])
@@ -125,19 +127,30 @@ class Ensembles:
 
     def _forward(self, able: list[Voice]) -> list[Voice]:
         """Return the contenders to join, the best first; one alone where no other helps."""
-        at = self.context
-        sign = -1.0 if at.metric.higher_is_better else 1.0
         joined: list[Voice] = []
         before = math.inf
         while able and len(joined) < MOST_PARTS:
-            values = [sign * self._result([*joined, voice]).quality for voice in able]
+            values = [self._error([*joined, voice]) for voice in able]
             best = int(np.argmin(values))
-            if joined and before - values[best] <= margin_of(at.plan, before, len(at.problem.rows)):
+            if joined and before - values[best] <= LEAST_GAIN * self._margin(before):
                 break
             before = values[best]
             joined.append(able[best])
             able = able[:best] + able[best + 1 :]
         return joined
+
+    def _pays(self, voices: Sequence[Voice]) -> bool:
+        """Return whether the voices together are better than the first by more than the margin."""
+        alone = self._error(voices[:1])
+        return alone - self._error(voices) > self._margin(alone)
+
+    def _margin(self, quality: float) -> float:
+        return margin_of(self.context.plan, quality, len(self.context.problem.rows))
+
+    def _error(self, voices: Sequence[Voice]) -> float:
+        """Return the quality of the mean answer, turned so that less is better."""
+        quality = self._result(voices).quality
+        return -quality if self.context.metric.higher_is_better else quality
 
     def _result(self, voices: Sequence[Voice]) -> Result:
         """Return the scores of the mean of some answers."""

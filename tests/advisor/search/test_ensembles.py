@@ -91,6 +91,19 @@ def test_equals_gain_nothing_from_each_other(tmp_path):
     assert proposed(context(tmp_path, {"net": error, "linear": error, "hydra": 1.001 * error})) is None
 
 
+@pytest.mark.parametrize(("gain", "parts"), [(0.008, 0), (0.012, 2)])
+def test_all_parts_together_must_gain_more_than_the_margin(tmp_path, gain, parts):
+    error = noise(1)
+    error /= np.sqrt((error**2).mean(1, keepdims=True))
+    other = noise(2)
+    other -= (other * error).mean(1, keepdims=True) * error
+    other *= np.sqrt((4 * (1 - gain) ** 2 - 1) / (other**2).mean(1, keepdims=True))  # so large that the mean gains that
+    found = proposed(context(tmp_path, {"net": error, "linear": other}))
+    assert (len(found.parts) if found else 0) == parts
+    if found:
+        assert found.mean == pytest.approx(1 - gain)
+
+
 def test_independent_errors_of_one_size_shrink_with_the_root_of_their_number(tmp_path):
     at = context(tmp_path, {f"net{i}": noise(i) for i in range(8)})
     found = proposed(at)
