@@ -2,9 +2,9 @@
 
 The best contender is joined by the one that helps the mean over the folds most, then by the next, for as long as each
 gains a part of the margin (forward selection: Caruana et al. 2004, ICML; without repeats, so that the weights stay
-equal); all of them together must gain more than the margin. All of it is computed from the answers that the contenders left, so nothing is trained for it. What comes out
-is one more contender with its own cost, and the choice treats it like any other. Every part is trained for the last
-time as if it were alone.
+equal); all of them together must gain more than the margin. All of it is computed from the answers that the contenders
+left, so nothing is trained for it. What comes out is one more contender with its own cost, and the choice treats it
+like any other. Every part is trained for the last time as if it were alone.
 """
 
 import math
