@@ -19,7 +19,7 @@ from torch import nn
 from advisor.baselines import Baseline, BaselineConfig, build
 from advisor.ensemble import Ensemble, EnsembleConfig
 from advisor.errors import InputError
-from advisor.records import ENSEMBLE, Record
+from advisor.records import Record, listed
 from advisor.runs import write_text
 from hybrids.committee import Committee, CommitteeConfig
 from hybrids.model import ModelConfig, SequenceModel
@@ -34,6 +34,8 @@ class ModelCard(Record):
     task: Task
     family: str
     baseline: bool
+    parts: tuple[str, ...] = ()
+    """Families and baselines whose mean an ensemble answers with; empty for every other model."""
     classes: tuple[str, ...] = ()
     """In the order of the logits; empty unless classify."""
     channels: tuple[str, ...]
@@ -87,7 +89,7 @@ class ModelCard(Record):
         }
         rows = {
             "task": self.task,
-            "kind": "baseline" if self.baseline else ENSEMBLE if self.family == ENSEMBLE else "network",
+            "kind": "baseline" if self.baseline else "network",
             "input": f"{len(self.channels)} channels: {_some(self.channels)}; raw values, scaling is inside",
             "answer": answers[self.task],
             "quality": f"{self.metric} {self.quality:.4g} (95 % interval {self.quality_low:.4g} to "
@@ -97,6 +99,8 @@ class ModelCard(Record):
             "created": self.created,
             "versions": ", ".join(f"{name} {version}" for name, version in self.versions.items()),
         }
+        if self.parts:
+            rows["kind"] = f"the mean answer of {listed(self.parts)}"
         if self.task == "forecast":
             rows["covariates"] = f"{_some(self.read[1:]) or 'none'} (past values only)"
             if self.calendar:

@@ -9,10 +9,8 @@ from torch import nn
 
 from advisor import explain
 from advisor.artifact import ModelCard, save_model
-from advisor.baselines import Baseline
 from advisor.choose import margin_of
 from advisor.data import Dataset
-from advisor.ensemble import Ensemble
 from advisor.knowledge import Knowledge
 from advisor.records import Recommendation, Request
 from advisor.report.html import write_report
@@ -90,6 +88,7 @@ def conclude(
         task=plan.task,
         family=final.family,
         baseline=final.baseline,
+        parts=tuple(part.family for part in final.parts),
         classes=dataset.classes,
         channels=(*dataset.channels, *plan.calendar),
         calendar=plan.calendar,
@@ -115,9 +114,7 @@ def conclude(
 
 
 def _reach(model: nn.Module, problem: Problem) -> GradientReach | None:
-    """Return how far the gradient of a network reaches on its own data, of an ensemble its first; else None."""
-    if isinstance(model, Ensemble):
-        model = next((part for part in model.parts if not isinstance(part, Baseline)), model)
+    """Return how far the gradient of a network reaches on its own data; None for a baseline and for an ensemble."""
     model = model.members[0] if isinstance(model, Committee) else model
     if not isinstance(model, SequenceModel):
         return None

@@ -70,7 +70,8 @@ class Ensemble(nn.Module):
 
     def flops(self, length: int) -> int:
         """Return the floating-point operations (matrix products) for one series of `length` steps."""
-        x, lengths = torch.zeros(1, length, self.channels_in), torch.full((1,), length)
+        device = next((t.device for t in (*self.parameters(), *self.buffers())), None)
+        x, lengths = torch.zeros(1, length, self.channels_in, device=device), torch.full((1,), length, device=device)
         return sum(count_flops(part, x, lengths) for part in self.parts)
 
 

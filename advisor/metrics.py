@@ -39,7 +39,7 @@ def units(task: Task, answer: np.ndarray, truth: np.ndarray, scale: np.ndarray |
 
     Args:
         task: Which metric.
-        answer: logits (N, K); numbers (N,); quantiles (N, H, 3) with the median in the middle.
+        answer: logits (N, K); numbers (N,); quantiles (N, H, Q) with the median in the middle, or it alone.
         truth: class indices (N,); numbers (N,); values (N, H), NaN where there is none.
         scale: For forecast, the seasonal naive error of each unit's series, (N,).
     """
@@ -48,7 +48,7 @@ def units(task: Task, answer: np.ndarray, truth: np.ndarray, scale: np.ndarray |
     if task == "regress":
         return np.asarray((answer - truth) ** 2, dtype=np.float64)
     assert scale is not None
-    return np.asarray(np.nanmean(np.abs(answer[..., 1] - truth), axis=1) / scale, dtype=np.float64)
+    return np.asarray(np.nanmean(np.abs(answer[..., answer.shape[-1] // 2] - truth), axis=1) / scale, dtype=np.float64)
 
 
 def summarise(task: Task, scores: np.ndarray) -> float:

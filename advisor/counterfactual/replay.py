@@ -1,16 +1,17 @@
 """After training: the choice of a finished run made again, under other limits or with another quality.
 
-The rule is that of the search: every baseline and the finalists that keep the limits meet, and `advisor.choose` takes
-the cheapest within the margin of the best. A finalist stands with its mean over all folds and its cost measured again;
-where that model is refused, with the best smaller one of its family, which was trained once. Only where no finalist is
-left do the other families stand in, as many as there were finalists: one training is thin evidence against a final.
+The rule is that of the search: every baseline, the ensemble and the finalists that keep the limits meet, and
+`advisor.choose` takes the cheapest within the margin of the best. A finalist stands with its mean over all folds and
+its cost measured again; where that model is refused, with the best smaller one of its family, which was trained once.
+Only where no finalist is left do the other families stand in, as many as there were finalists: one training is thin
+evidence against a final.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from advisor.metrics import METRICS
-from advisor.records import Ranked, Recommendation, Record, Trial
+from advisor.records import ENSEMBLE, Ranked, Recommendation, Record, Trial
 from profiles.budget import Budget
 from profiles.task import Task
 
@@ -77,12 +78,12 @@ def candidates(recommendation: Recommendation, trials: Sequence[Trial]) -> tuple
 
 def _candidate(trial: Trial) -> Candidate | None:
     costs = (trial.latency_ms, trial.memory_mib, trial.size_mib)
-    judged = trial.state == "complete" or (trial.baseline and trial.state == "infeasible")
+    judged = trial.state in ("complete", "infeasible")
     if not judged or trial.quality is None or any(cost is None for cost in costs):
         return None
     return Candidate.model_validate(
         trial.model_dump(include={"number", "family", "baseline", "quality", "flops", *COSTS.values()})
-        | {"explored": trial.quality, "final": trial.baseline}
+        | {"explored": trial.quality, "final": trial.baseline or trial.family == ENSEMBLE}
     )
 
 
@@ -141,7 +142,8 @@ class Replay:
         self.candidates = candidates(recommendation, trials)
         self.states = {row.family: row.state for row in recommendation.ranking}
         ranked = recommendation.ranking
-        self._finalists = frozenset(row.family for row in ranked if not row.baseline and row.quality is not None)
+        final = [row.family for row in ranked if not row.baseline and row.quality is not None]
+        self._finalists = frozenset(final) - {ENSEMBLE}
         self._units = MANY if recommendation.judged is None else recommendation.judged
         self.exact = all(one.flops is not None for one in self.candidates)
         """Whether operations are known for all; else latency stands for them."""
@@ -190,12 +192,13 @@ class Replay:
         for family in quality.keys() & admitted.keys():
             new = {"quality": quality[family], "explored": quality[family]}
             admitted[family] = admitted[family].model_copy(update=new)
-        networks = [one for one in admitted.values() if not one.baseline]
+        whole = [one for one in admitted.values() if one.baseline or one.family == ENSEMBLE]
+        networks = [one for one in admitted.values() if one not in whole]
         first = [one for one in networks if one.family in self._finalists]
         if not first:
             first = sorted(networks, key=lambda one: self.order(one.explored))[: len(self._finalists)]
         asked = [one for one in networks if one.family in quality and one not in first]
-        return [one for one in admitted.values() if one.baseline] + first + asked
+        return whole + first + asked
 
     def _before(self, a: Candidate, b: Candidate) -> bool:
         """Return whether `a` would go to the final rather than `b` of the same family."""

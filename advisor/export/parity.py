@@ -121,8 +121,8 @@ class Case(NamedTuple):
 
 def example_length(model: nn.Module) -> int:
     """Return a generic length to export at: several tokens, and no multiple of a patch or chunk."""
-    frontend = getattr(getattr(model, "config", None), "frontend", None)
-    return max(70, 4 * int(getattr(frontend, "patch", 1)) + 3)
+    configs = [getattr(part, "config", None) for part in (model, *getattr(model, "parts", ()))]
+    return max(70, *(4 * int(getattr(getattr(one, "frontend", None), "patch", 1)) + 3 for one in configs))
 
 
 def cases(card: ModelCard, example: int, dynamic_length: bool) -> list[Case]:

@@ -38,7 +38,10 @@ class BaselineRound:
         for name in self.names():
             at.ledger.number(name, None)
             naive = name == self.names()[0]  # in an instant, and there is always something to compare with
-            job = self._job(name, at.settings.seed, at.clock.end_of("refit" if naive else "baselines"))
+            late = "refit" if naive else "race" if at.gate.needs_quiet else "baselines"
+            begin_by = min(at.clock.end_of("refit" if naive else "race"), NEVER)
+            job = self._job(name, at.settings.seed, at.clock.end_of(late))
+            job = job.model_copy(update={"begin_by": begin_by})
             self._jobs[name] = (job, at.results.submit(job, first=naive))
 
     def take_up(self) -> None:
@@ -51,7 +54,7 @@ class BaselineRound:
             if result.failed:
                 where = at.outcome.infeasible if result.infeasible else at.outcome.not_tried
                 where[name] = result.failed
-                at.ledger.record_named(
+                at.ledger.record_baseline(
                     name, "infeasible" if result.infeasible else "failed", result, None, result.failed
                 )
                 continue
@@ -64,9 +67,9 @@ class BaselineRound:
             if misses:
                 at.outcome.infeasible[name] = str(misses[0])
                 at.outcome.missed(name, misses)
-                at.ledger.record_named(name, "infeasible", result, cost, str(misses[0]))
+                at.ledger.record_baseline(name, "infeasible", result, cost, str(misses[0]))
                 continue
-            at.ledger.record_named(name, "complete", result, cost, "")
+            at.ledger.record_baseline(name, "complete", result, cost, "")
             at.say(f"  {name}: {at.metric.name} {result.quality:.4f} in {result.seconds:.1f} s")
             config = {"model": model.config.model_dump(mode="json")}
             folds, test = mean_folds((result,)), list(result.test)
@@ -90,7 +93,7 @@ class BaselineRound:
         weights = self.on_everything(chosen.family)
         says = "was fitted once more on all data" if weights else "is kept as it was fitted for the final"
         model = load_baseline(weights or chosen.weights)
-        return Finished(model, 1, {}, chosen.test, (f"The kept model {says}.",))
+        return Finished(model, 1, chosen.test, (f"The kept model {says}.",))
 
     def _job(self, name: str, seed: int, deadline: float) -> BaselineJob:
         look_back = look_back_of(self.context.plan)

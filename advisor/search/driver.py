@@ -153,7 +153,7 @@ class Search:
             at.say(f"  {says}")
             alone = done.model.members[0]
             assert isinstance(alone, SequenceModel)
-            done = Finished(alone, 1, {}, chosen.test, (*done.says, says))
+            done = Finished(alone, 1, chosen.test, (*done.says, says))
             cost = self._cost_again(alone, chosen)
         config = {**chosen.config, "model": done.model.config.model_dump(mode="json")}
         return replace(chosen, cost=cost, test=done.test, config=config), done
@@ -172,8 +172,10 @@ class Search:
             misses: What it broke, measured again.
         """
         outcome, why = self.outcome, str(misses[0])
-        outcome.contenders.remove(chosen)
-        outcome.infeasible[chosen.family] = f"measured again after training: {why}"
+        for gone in [c for c in outcome.contenders if c is chosen or any(part is chosen for part in c.parts)]:
+            outcome.contenders.remove(gone)
+            part = "" if gone is chosen else f"its part {chosen.family}, "
+            outcome.infeasible[gone.family] = f"{part}measured again after training: {why}"
         outcome.missed(chosen.family, misses)
         self.context.say(f"  {chosen.family}: {why}, measured again; the next best is taken")
         return bool(outcome.contenders)

@@ -1,15 +1,16 @@
-"""The ensemble of a run: the mean answer of a few contenders, where it is clearly better than each of them.
+"""The ensemble of a run: the mean answer of a few contenders, where it is better on the folds than each of them.
 
 The best contender is joined by the one that helps the mean over the folds most, then by the next, for as long as each
 gains a part of the margin (forward selection: Caruana et al. 2004, ICML; without repeats, so that the weights stay
 equal); all of them together must gain more than the margin. All of it is computed from the answers that the contenders
 left, so nothing is trained for it. What comes out is one more contender with its own cost, and the choice treats it
-like any other. Every part is trained for the last time as if it were alone.
+like any other. Every part is trained once more in the end.
 """
 
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -28,11 +29,13 @@ from advisor.search.jobs import TEST, Result, answers_of, fold_name
 from advisor.search.outcome import Contender, load_baseline
 from advisor.search.refit import Finished, Refit
 from hybrids.committee import CommitteeConfig, mean_answer
-from profiles.cost import Cost
+from profiles.budget import Miss
 
 MOST_PARTS = 4
 LEAST_GAIN = 0.25
 """Of the margin, that each further part must bring."""
+MOST_BYTES = 2**29
+"""Of answers that are compared in memory."""
 
 Answers = dict[str, np.ndarray]
 """Name of a fold, or of the test part -> the answers to its units, (N, ...)."""
@@ -68,34 +71,36 @@ class Ensembles:
             why = "it has no step to stream" if asked.budget.streaming else "one model was asked for"
             at.say(f"no ensemble: {why}")
             return
-        voices = self._forward([Voice(c, a) for c in self._able() if (a := self._answers(c)) is not None])
+        able = self._voices()
+        if not able:
+            return
+        voices, found = self._forward(able), None
+        misses: tuple[Miss, ...] = ()
         while len(voices) > 1 and self._pays(voices):
-            parts = [voice.contender for voice in voices]
-            cost, result = self._cost(parts), self._result(voices)
-            names = listed([part.family for part in parts])
-            misses = at.settings.budget.misses(cost)
-            at.ledger.record_named(
-                ENSEMBLE, "infeasible" if misses else "complete", result, cost, str(misses[0]) if misses else "",
-                baseline=False,
-            )  # fmt: skip
-            if not misses:
-                at.say(f"ensemble of {names}: {at.metric.name} {result.quality:.4f} on the folds")
-                at.outcome.infeasible.pop(ENSEMBLE, None)
-                at.outcome.contenders.append(self._contender(parts, cost, result))
-                return
-            at.say(f"ensemble of {names}: {misses[0]}")
-            at.outcome.infeasible[ENSEMBLE] = str(misses[0])
+            found = self._contender(voices)
+            if not (misses := at.settings.budget.misses(found.cost)):
+                break
+            at.say(f"ensemble of {_names(found)}: {misses[0]}")
             voices.pop()
+        if found is None:
+            at.say("ensemble: none is better than the best alone by more than the margin")
+            return
+        at.ledger.record_ensemble([part.family for part in found.parts], found.heats[0], found.cost, misses)
+        if misses:
+            at.outcome.infeasible[ENSEMBLE] = str(misses[0])
+        else:
+            at.say(f"ensemble of {_names(found)}: {at.metric.name} {found.mean:.4f} on the folds")
+            at.outcome.contenders.append(found)
 
     def finish(self, chosen: Contender) -> Finished:
         """Train every part for the last time, baselines first; the networks share the time that is left."""
         done: dict[str, Finished] = {}
-        networks = [(part, most) for part, most in zip(chosen.parts, chosen.counts, strict=True) if not part.baseline]
+        networks = [(part, count) for part, count in zip(chosen.parts, chosen.counts, strict=True) if part.seeded]
         for part in chosen.parts:
             if part.baseline:
                 done[part.family] = self.baselines.finish(part)
-        for i, (part, most) in enumerate(networks):
-            done[part.family] = Refit(self.context, 1 / (len(networks) - i), most).run(part)
+        for i, (part, count) in enumerate(networks):
+            done[part.family] = Refit(self.context, 1 / (len(networks) - i), count).run(part)
         models: list[Part] = []
         for part in chosen.parts:
             model = done[part.family].model
@@ -103,12 +108,22 @@ class Ensembles:
             models.append(model)
         says = tuple(f"{family}: {line}" for family, one in done.items() for line in one.says)
         members = sum(done[part.family].members for part, _ in networks)
-        return Finished(Ensemble.of(self.context.plan.task, models), members, {}, chosen.test, says)
+        return Finished(Ensemble.of(self.context.plan.task, models), members, chosen.test, says)
 
-    def _able(self) -> list[Contender]:
+    def _voices(self) -> list[Voice]:
+        """Return the contenders that may join, with their answers; none where these would not fit into memory."""
         at = self.context
-        alone = [c for c in at.outcome.contenders if not c.parts]
-        return [c for c in alone if not c.baseline] if at.settings.networks_only else alone
+        alone = [c for c in at.outcome.contenders if not (c.parts or (c.baseline and at.settings.networks_only))]
+        files = {c.family: [answers_of(at.results.files, key) for key in c.keys] for c in alone}
+        able = [c for c in alone if all(file.exists() for file in files[c.family])]
+        if len(able) < len(alone):
+            without = listed([c.family for c in alone if c not in able])
+            at.say(f"ensemble: without {without}, whose answers an older version did not keep")
+        size = sum(file.stat().st_size for c in able for file in files[c.family])
+        if size > MOST_BYTES:
+            at.say(f"no ensemble: {size / 2**20:.0f} MiB of answers are too many to compare")
+            return []
+        return [Voice(c, self._answers(c, files[c.family])) for c in able]
 
     def _count(self, one: Contender) -> int:
         """Return the networks of one contender that would answer together."""
@@ -117,11 +132,8 @@ class Ensembles:
         asked = at.settings.committee
         return min(len(one.keys), most if asked is None else max(1, asked))
 
-    def _answers(self, one: Contender) -> Answers | None:
-        """Return the mean answers of the trainings of one contender; None where a run of an older version left none."""
-        files = [answers_of(self.context.results.files, key) for key in one.keys]
-        if not all(file.exists() for file in files):
-            return None
+    def _answers(self, one: Contender, files: Sequence[Path]) -> Answers:
+        """Return the mean answers of the trainings of one contender."""
         found, names = [load_file(file) for file in files], [*map(fold_name, one.folds), TEST]
         return {name: self._mean([a[name] for a in found if name in a][: self._count(one)]) for name in names}
 
@@ -148,23 +160,18 @@ class Ensembles:
         return margin_of(self.context.plan, quality, len(self.context.problem.rows))
 
     def _error(self, voices: Sequence[Voice]) -> float:
-        """Return the quality of the mean answer, turned so that less is better."""
-        quality = self._result(voices).quality
+        """Return the quality of the mean answer on the folds, turned so that less is better."""
+        task = self.context.plan.task
+        quality = float(np.mean([metrics.summarise(task, scores) for scores in self._units(voices).values()]))
         return -quality if self.context.metric.higher_is_better else quality
 
-    def _result(self, voices: Sequence[Voice]) -> Result:
-        """Return the scores of the mean of some answers."""
-        answers = [voice.answers for voice in voices]
-        task, test = self.context.plan.task, self.context.problem.test
-        units = {}
-        for k, rows in self._truth.items():
-            units[k] = metrics.units(task, self._mean([a[fold_name(k)] for a in answers]), rows.y, rows.scale)
-        on_test = metrics.units(task, self._mean([a[TEST] for a in answers]), test.y, test.scale)
-        return Result(
-            folds={k: metrics.summarise(task, scores) for k, scores in units.items()},
-            units={k: tuple(map(float, scores)) for k, scores in units.items()},
-            test=tuple(map(float, on_test)),
-        )
+    def _units(self, voices: Sequence[Voice]) -> dict[int, np.ndarray]:
+        """Return one score a unit of each fold, of the mean answer."""
+        return {k: self._scores(voices, fold_name(k), rows) for k, rows in self._truth.items()}
+
+    def _scores(self, voices: Sequence[Voice], name: str, rows: Rows) -> np.ndarray:
+        answer = self._mean([voice.answers[name] for voice in voices])
+        return metrics.units(self.context.plan.task, answer, rows.y, rows.scale)
 
     def _mean(self, answers: Sequence[np.ndarray]) -> np.ndarray:
         if len(answers) == 1:
@@ -181,25 +188,31 @@ class Ensembles:
         count = self._count(one)
         return CommitteeConfig(member=one.gated.config, count=count) if count > 1 else one.gated.config
 
-    def _cost(self, parts: Sequence[Contender]) -> Cost:
-        name = "ensemble " + " ".join(key for part in parts for key in part.keys)
-        return self.context.gate.cost(self._config(parts).build, max(part.cost.length for part in parts), name)
-
-    def _contender(self, parts: Sequence[Contender], cost: Cost, result: Result) -> Contender:
-        config = {
-            "parts": {part.family: part.config for part in parts},
-            "model": self._config(parts).model_dump(mode="json"),
-        }
+    def _contender(self, voices: Sequence[Voice]) -> Contender:
+        """Return what the voices are together, with its cost and its scores."""
+        at, parts = self.context, [voice.contender for voice in voices]
+        config, counts = self._config(parts), tuple(self._count(part) for part in parts)
+        name = "ensemble " + " ".join(f"{n} of {','.join(part.keys)}" for n, part in zip(counts, parts, strict=True))
+        units = self._units(voices)
+        result = Result(
+            folds={k: metrics.summarise(at.plan.task, scores) for k, scores in units.items()},
+            units={k: tuple(map(float, scores)) for k, scores in units.items()},
+            test=tuple(map(float, self._scores(voices, TEST, at.problem.test))),
+        )
         return Contender(
             ENSEMBLE,
             False,
-            cost,
+            at.gate.cost(config.build, max(part.cost.length for part in parts), name),
             result.folds,
             list(result.test),
-            config,
+            {"parts": {part.family: part.config for part in parts}, "model": config.model_dump(mode="json")},
             "",
             sum(part.train_s for part in parts),
             heats=(result,),
             parts=tuple(parts),
-            counts=tuple(self._count(part) for part in parts),
+            counts=counts,
         )
+
+
+def _names(one: Contender) -> str:
+    return listed([part.family for part in one.parts])

@@ -110,7 +110,7 @@ class LocalPool:
         for _ in range(MOST_DEATHS):
             if self._closed:
                 return Result(failed=STOPPED)
-            if time.monotonic() >= job.deadline:
+            if time.monotonic() >= (job.deadline if job.begin_by is None else min(job.begin_by, job.deadline)):
                 return Result(failed=NO_TIME)
             process = self._process()
             began = time.monotonic()

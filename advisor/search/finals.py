@@ -157,7 +157,7 @@ class Finals:
             gated,
             heats=tuple(results),
             keys=tuple(job.key() for job in jobs),
-            asked_s=jobs[0].train.seconds,
+            asked_s=results[0].asked_s,
         )
         at.outcome.contenders.append(one)
         at.say(f"  {one.family}: {at.metric.name} {one.mean:.4f} over {len(results)} trainings")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from advisor.ensemble import Ensemble
 from advisor.search.knobs import Knobs, smaller
 from advisor.search.memory import FULL, out_of_memory
 from advisor.search.problem import Plan
@@ -66,8 +67,14 @@ def cost_of(
 ) -> Cost:
     """Return the cost of one answer as the budget asks for it: measured, or with the latency predicted for a target."""
     cost = measure(model, budget.batch_size, length, device=device, channels=None, seconds=seconds)
-    if target is None:
-        return cost
+    return cost if target is None else predicted(model, cost, length, target)
+
+
+def predicted(model: nn.Module, cost: Cost, length: int, target: Target) -> Cost:
+    """Return the cost with the latency on the target; of an ensemble as if it were its part that suffers most."""
+    if isinstance(model, Ensemble):
+        parts = (predicted(part, cost, length, target) for part in model.parts)
+        return max(parts, key=lambda part: (part.latency_p95_ms, part.error or 0.0))
     if isinstance(model, SequenceModel | Committee):
         member = model.config.member if isinstance(model, Committee) else model.config
         return target.predict(cost, member.family, -(-length // member.frontend.patch))

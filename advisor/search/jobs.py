@@ -31,11 +31,13 @@ class BaseJob(BaseModel):
     folder: str
     """Where the files of jobs are."""
     deadline: float
-    """`time.monotonic()` after which nothing is begun."""
+    """`time.monotonic()` by which it must be done; nothing is begun after it."""
+    begin_by: float | None = None
+    """An earlier moment after which it is not begun; None: the deadline alone counts."""
 
     def key(self) -> str:
         """Return the hash of what this job computes: the same in every part of a run, whatever its clock."""
-        facts = self.model_dump(mode="json", exclude={"folder", "deadline"})
+        facts = self.model_dump(mode="json", exclude={"folder", "deadline", "begin_by"})
         return hashlib.sha256(json.dumps(_timeless(facts), sort_keys=True).encode()).hexdigest()[:20]
 
     def weights(self) -> Path:
@@ -115,6 +117,8 @@ class Result(BaseModel):
     """Of training, with all earlier rungs."""
     busy_s: float = 0.0
     """Of the worker for this job alone."""
+    asked_s: float | None = None
+    """Seconds that the training was given; None where steps were counted."""
     steps: int = 0
     settled: bool = False
     """Patience ended the training."""
@@ -138,7 +142,7 @@ def weights_of(folder: str | Path, key: str) -> Path:
 
 
 def answers_of(folder: str | Path, key: str) -> Path:
-    """Return the answers that job `key` left: to the units of each `fold_name`, and of `TEST`."""
+    """Return the answers (forecasts: medians) that job `key` left to the units of each `fold_name` and of `TEST`."""
     return Path(folder) / f"{key}.answers.safetensors"
 
 

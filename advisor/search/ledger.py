@@ -1,17 +1,18 @@
 """Writes every finished trial into the run folder."""
 
 import json
+from collections.abc import Sequence
 from itertools import count
 from typing import Any, Literal
 
 import numpy as np
 
-from advisor.records import Trial
+from advisor.records import ENSEMBLE, Trial
 from advisor.runs import Run
 from advisor.search.gate import Gated, Refused
 from advisor.search.jobs import Result
 from advisor.search.knobs import Knobs
-from profiles.budget import Budget
+from profiles.budget import Budget, Miss
 from profiles.cost import Cost
 
 State = Literal["complete", "pruned", "infeasible", "failed"]
@@ -30,7 +31,9 @@ class Ledger:
 
     def number(self, family: str, knobs: Knobs | None) -> int:
         """Return the number of a configuration, or of a baseline where `knobs` is None."""
-        name = _name(family, knobs.model_dump(mode="json") if knobs else None)
+        return self._number(_name(family, knobs.model_dump(mode="json") if knobs else None))
+
+    def _number(self, name: str) -> int:
         if name not in self._numbers:
             taken = set(self._numbers.values())
             self._numbers[name] = next(n for n in count() if n not in taken)
@@ -60,10 +63,8 @@ class Ledger:
             )
         )
 
-    def record_named(
-        self, name: str, state: State, result: Result, cost: Cost | None, reason: str, *, baseline: bool = True
-    ) -> None:
-        """Write the trial of what has no settings to search: a baseline, or the ensemble."""
+    def record_baseline(self, name: str, state: State, result: Result, cost: Cost | None, reason: str) -> None:
+        """Write the trial of a baseline."""
         self._add(
             Trial(
                 number=self.number(name, None),
@@ -74,7 +75,23 @@ class Ledger:
                 quality=float(np.mean(list(result.folds.values()))) if result.folds else None,
                 train_s=result.seconds,
                 reason=reason,
-                baseline=baseline,
+                baseline=True,
+                **self._cost(cost),
+            )
+        )
+
+    def record_ensemble(self, parts: Sequence[str], result: Result, cost: Cost, misses: Sequence[Miss]) -> None:
+        """Write the trial of an ensemble: the one that keeps the budget, or the smallest that does not."""
+        knobs = {"parts": list(parts)}
+        self._add(
+            Trial(
+                number=self._number(_name(ENSEMBLE, knobs)),
+                family=ENSEMBLE,
+                config={"knobs": knobs},
+                seed=self._seed,
+                state="infeasible" if misses else "complete",
+                quality=result.quality,
+                reason=str(misses[0]) if misses else "",
                 **self._cost(cost),
             )
         )

@@ -55,6 +55,11 @@ class Contender:
     counts: tuple[int, ...] = ()
 
     @property
+    def seeded(self) -> bool:
+        """Return whether another seed would give another model."""
+        return any(part.seeded for part in self.parts) if self.parts else not self.baseline
+
+    @property
     def mean(self) -> float:
         """Return the mean over the folds."""
         return float(np.mean(list(self.folds.values())))
@@ -118,7 +123,7 @@ def unit_scores(contenders: Sequence[Contender], problem: Problem) -> dict[str, 
         if problem.plan.stride:  # overlapping origins of a fold are one
             per_fold, groups = zip(*map(_by_group, per_fold, groups), strict=True)
         fold = np.concatenate([np.full(len(g), k) for k, g in zip(folds, groups, strict=True)])
-        found[c.family] = Scores(np.concatenate(per_fold, axis=1), fold, np.concatenate(groups), not c.baseline)
+        found[c.family] = Scores(np.concatenate(per_fold, axis=1), fold, np.concatenate(groups), c.seeded)
     return found
 
 

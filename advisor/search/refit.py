@@ -48,14 +48,12 @@ class Finished:
     Attributes:
         model: Trained.
         members: Networks that answer together; 1: it is no committee.
-        folds: Quality of this kind of model on the folds it was judged on; empty where that was not measured.
         test: Its scores on the test part, before the last training saw that part.
         says: What was done, in sentences.
     """
 
     model: SequenceModel | Committee | Baseline | Ensemble
     members: int
-    folds: dict[int, float]
     test: list[float]
     says: tuple[str, ...]
 
@@ -66,11 +64,11 @@ class Refit:
     Args:
         context: Of the search.
         share: Of the time that is left, which it may take.
-        most: Members at most; None: as many as are asked for, or pay.
+        members: How many there must be, as in the ensemble that they were scored in; None: as many as pay.
     """
 
-    def __init__(self, context: Context, share: float = 1.0, most: int | None = None) -> None:
-        self.context, self.share, self.most = context, share, most
+    def __init__(self, context: Context, share: float = 1.0, members: int | None = None) -> None:
+        self.context, self.share, self.members = context, share, members
 
     def _left_s(self) -> float:
         return self.share * self.context.clock.until("refit")
@@ -79,33 +77,30 @@ class Refit:
         """Train the chosen network for the last time."""
         assert chosen.gated is not None
         gated, at = chosen.gated, self.context
-        keys = self._further(gated, chosen)
-        members, judged, says = self._committee(gated, chosen, keys)
+        keys = chosen.keys if self.members else self._further(gated, chosen)
+        members, judged, says = (self.members, None, []) if self.members else self._committee(gated, chosen, keys)
         test = list(judged.test) if judged else chosen.test
-        folds = judged.folds if judged else {}
         seconds = None if at.by_trials else self._left_s()
         if seconds is not None and seconds < LEAST_REFIT_S:
             says.append("No time was left for a last training on all data; the weights of the final are kept.")
-            return self._finished(gated, list(keys[:members]), folds, test, says)
+            return self._finished(gated, list(keys[:members]), test, says)
         if seconds is not None and (asked := self._needed_s(chosen)) > seconds / self._rounds(members):
             says.append(
                 f"The {seconds:.0f} s that were left would not do for a last training as long as those of the final "
                 f"({asked:.0f} s); the weights of the final are kept."
             )
-            return self._finished(gated, list(keys[:members]), folds, test, says)
+            return self._finished(gated, list(keys[:members]), test, says)
         trained, failed = self._train(gated, keys, chosen, members, seconds)
         if failed:
             says.append(f"The last training on all data failed ({failed}); the weights of the final are kept.")
-            return self._finished(gated, list(keys[:members]), folds, test, says)
+            return self._finished(gated, list(keys[:members]), test, says)
         own = "the test part included, after it had been scored" if at.plan.test_is_own else "but the test file"
         says.append(f"The kept model was trained once more on all data, {own}.")
-        return self._finished(gated, trained, folds, test, says)
+        return self._finished(gated, trained, test, says)
 
-    def _finished(
-        self, gated: Gated, keys: list[str], folds: dict[int, float], test: list[float], says: list[str]
-    ) -> Finished:
+    def _finished(self, gated: Gated, keys: list[str], test: list[float], says: list[str]) -> Finished:
         model = committee(gated.config, [weights_of(self.context.results.files, key) for key in keys])
-        return Finished(model, len(keys), folds, test, tuple(says))
+        return Finished(model, len(keys), test, tuple(says))
 
     def _further(self, gated: Gated, chosen: Contender) -> tuple[str, ...]:
         """Return the keys of the final's trainings, and of further ones where seeds share folds and there is time."""
@@ -142,8 +137,6 @@ class Refit:
     def _most(self, chosen: Contender) -> int:
         """Return the most members that are asked for, or that there is time to train."""
         at = self.context
-        if self.most is not None:
-            return self.most
         if at.settings.committee is not None:
             return max(1, at.settings.committee)
         if at.by_trials:
@@ -178,7 +171,8 @@ class Refit:
         at = self.context
         for count in range(most, 1, -1):
             config = CommitteeConfig(member=gated.config, count=count)
-            cost = at.gate.cost(config.build, gated.cost.length, f"committee of {count} {gated.family}")
+            name = f"committee of {count} {gated.family} {gated.knobs.model_dump_json()}"
+            cost = at.gate.cost(config.build, gated.cost.length, name)
             if not at.settings.budget.misses(cost):
                 return count
         return 1

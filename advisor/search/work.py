@@ -102,6 +102,7 @@ def run_network(job: NetworkJob, problem: Problem) -> Result:
     )
     return Result(
         seconds=done.seconds,
+        asked_s=job.train.seconds,
         steps=done.steps,
         settled=done.settled,
         curve=done.curve,
@@ -220,10 +221,11 @@ def _scored(
         keep: File for the answers themselves; see `jobs.answers_of`.
     """
     task, asked = problem.plan.task, {fold_name(k): one for k, one in judged.items()} | ({TEST: test} if test else {})
-    answers = {name: np.ascontiguousarray(answers_to(*one)) for name, one in asked.items()}
+    answers = {name: answers_to(*one) for name, one in asked.items()}
     scores = {name: metrics.units(task, answers[name], rows.y, rows.scale) for name, (_, rows) in asked.items()}
     if keep is not None:
-        _write(lambda path: save_arrays(answers, path), keep)
+        kept = {name: np.ascontiguousarray(a[..., 1:2] if task == "forecast" else a) for name, a in answers.items()}
+        _write(lambda path: save_arrays(kept, path), keep)
     return _Scored(
         {k: metrics.summarise(task, scores[fold_name(k)]) for k in judged},
         {k: tuple(map(float, scores[fold_name(k)])) for k in judged},

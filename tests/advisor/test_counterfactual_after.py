@@ -10,7 +10,7 @@ from advisor.counterfactual import after, explain_run, lines, why_not_measured
 from advisor.counterfactual.after import at_least
 from advisor.counterfactual.replay import Replay, limits_of
 from advisor.errors import InputError
-from advisor.records import Measured, Ranked, Recommendation, Request, Trial
+from advisor.records import ENSEMBLE, Measured, Ranked, Recommendation, Request, Trial
 from advisor.rules import Facts, advise
 from advisor.runs import Run
 from profiles.budget import Budget
@@ -153,6 +153,19 @@ def test_a_refused_model_that_was_judged_wins_from_its_cost_on():
     (turn,) = [t for t in turns() if t.direction == "above" and t.winner_then == "boosting" and t.fact != "quality"]
     assert (turn.fact, turn.then, turn.now) == ("max_latency_ms", 9.0, 3.0)
     assert "9 ms" in turn.says and "0.99" in turn.says
+
+
+def test_an_ensemble_that_was_refused_wins_from_its_cost_on_and_is_not_called_untrained():
+    row = Ranked(family=ENSEMBLE, state="infeasible", reason="max_memory_mib: 60 MiB measured")
+    found = recommendation().model_copy(update={"ranking": (*recommendation().ranking, row)})
+    refused = trials()[0].model_copy(
+        update={"number": 99, "family": ENSEMBLE, "state": "infeasible", "quality": 0.99, "memory_mib": 60.0}
+        | {"baseline": False}
+    )
+    (turn,) = [
+        t for t in after(found, [*trials(), refused], BUDGET) if t.winner_then == ENSEMBLE and t.fact != "quality"
+    ]
+    assert (turn.fact, turn.then, turn.winner_now, turn.evidence) == ("max_memory_mib", 60.0, "conv", "measured")
 
 
 def test_the_price_of_the_margin_is_told():

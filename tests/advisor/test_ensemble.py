@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from torch import nn
 
 from advisor import baselines
 from advisor.artifact import load_model, save_model
@@ -61,6 +62,25 @@ def test_its_operations_are_those_of_its_parts():
     assert count_flops(whole, x[:1], lengths[:1]) == sum(parts)
 
 
+class Placed(nn.Module):
+    """Refuses inputs that are elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(1, device="meta"))
+
+    def forward(self, x, lengths):
+        """Return nothing of interest."""
+        assert x.device == lengths.device == self.weight.device
+        return x
+
+
+def test_operations_are_counted_on_the_device_of_the_parts():
+    whole = ensemble("regress")
+    whole.parts = nn.ModuleList([Placed(), Placed()])
+    assert whole.flops(5) == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("task", BASELINE)
 @pytest.mark.parametrize("form", ["onnx", "pt2"])
@@ -68,8 +88,8 @@ def test_it_is_exported_as_one_file_that_answers_as_it_does(task, form, tmp_path
     whole, (x, lengths) = ensemble(task), rows(task)
     save_model(whole, tmp_path / "model", card(task))
     report = export(tmp_path, form, tmp_path / f"m.{form}")
-    assert report.dynamic_batch and all(check.passed for check in report.parity)
-    if form == "onnx" and report.dynamic_length:
+    assert report.dynamic_batch and report.dynamic_length and all(check.passed for check in report.parity)
+    if form == "onnx":
         session = ort.InferenceSession(str(tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
         found = session.run(None, {"x": x.numpy(), "lengths": lengths.numpy()})[0]
         assert np.isfinite(found).all() and len(found) == len(x)

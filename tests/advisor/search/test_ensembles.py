@@ -12,6 +12,7 @@ from advisor.records import ENSEMBLE
 from advisor.search import ensembles
 from advisor.search.ensembles import MOST_PARTS, Ensembles
 from advisor.search.jobs import TEST, answers_of, fold_name
+from advisor.search.ledger import Ledger
 from advisor.search.outcome import Contender, Outcome
 from advisor.search.problem import Plan
 from advisor.search.refit import Finished
@@ -55,8 +56,8 @@ def context(folder, errors, *, budget=None, networks_only=False, committee=None,
         settings=SimpleNamespace(
             budget=budget or Budget(), workers=2, committee=committee, networks_only=networks_only
         ),
-        ledger=SimpleNamespace(record_named=lambda *_, **__: None),
-        gate=SimpleNamespace(cost=lambda build, length, name: cost(size_mib * (len(name.split()) - 1))),
+        ledger=Ledger(SimpleNamespace(add_trial=lambda _: None), outcome.trials, budget or Budget(), 0),
+        gate=SimpleNamespace(cost=lambda build, length, name: cost(size_mib * name.count(" of "))),
     )  # fmt: skip
 
 
@@ -117,6 +118,8 @@ def test_the_last_to_join_leave_until_the_budget_is_kept(tmp_path, limit, parts)
     found = proposed(at)
     assert (len(found.parts) if found else 0) == parts
     assert (ENSEMBLE in at.outcome.infeasible) == (parts == 0)
+    (trial,) = at.outcome.trials  # one of them is told, the kept one or the smallest that was refused
+    assert trial.state == ("complete" if parts else "infeasible") and trial.size_mib == 3.0 * max(parts, 2)
 
 
 def test_where_networks_alone_are_asked_for_no_baseline_joins(tmp_path):
@@ -139,6 +142,7 @@ def test_contenders_of_a_run_that_kept_no_answers_are_passed_over(tmp_path):
     at = context(tmp_path, {"net": error, "linear": -error})
     answers_of(tmp_path, "linear").unlink()
     assert proposed(at) is None
+    assert "without linear" in at.said[0]
 
 
 def test_every_part_is_trained_for_the_last_time_and_networks_share_the_time_that_is_left(tmp_path, monkeypatch):
@@ -148,17 +152,17 @@ def test_every_part_is_trained_for_the_last_time_and_networks_share_the_time_tha
     class Refit:
         """Remembers what it may take."""
 
-        def __init__(self, context, share, most):
-            self.may = (share, most)
+        def __init__(self, context, share, members):
+            self.may = (share, members)
 
         def run(self, part):
             """Return an untrained network."""
             asked.append((part.family, *self.may))
-            return Finished(network, 1, {}, [], (f"{part.family} was trained.",))
+            return Finished(network, 1, [], (f"{part.family} was trained.",))
 
     monkeypatch.setattr(ensembles, "Refit", Refit)
     linear = fitted("regress")
-    baselines = SimpleNamespace(finish=lambda part: Finished(linear, 1, {}, [], ("It was fitted.",)))
+    baselines = SimpleNamespace(finish=lambda part: Finished(linear, 1, [], ("It was fitted.",)))
     at = context(tmp_path, {"net1": noise(1), "linear": noise(2), "net2": noise(3)})
     chosen = Contender(
         ENSEMBLE, False, cost(), {}, [1.0], {}, "", 1.0, parts=tuple(at.outcome.contenders), counts=(2, 1, 1)

@@ -21,7 +21,7 @@ from advisor.search.problem import Plan, Problem
 from advisor.search.racing import Racing
 from advisor.search.rungs import Rungs
 from hybrids.families import FAMILIES
-from profiles.budget import Budget
+from profiles.budget import Budget, Miss
 from profiles.cost import Cost
 
 PLAN = Plan(task="classify", channels=1, classes=2, folds=2, length=50, test_words="t")
@@ -141,6 +141,23 @@ def test_what_breaks_the_budget_in_the_end_is_put_aside_for_the_next_best(search
     assert asked.outcome.contenders == [other] and "measured again" in asked.outcome.infeasible["ridge"]
     assert not asked.put_aside(other, budget.misses(other.cost))
     assert "nearest is ridge with max_latency_ms: 2 ms" in asked.outcome.no_candidate().message
+
+
+def test_an_ensemble_goes_with_the_part_that_broke_the_budget(search):
+    asked = search(budget=Budget(max_model_mib=1.0))
+    a, b, c = (Contender(name, False, None, {0: 0.9}, [], {}, name, 1.0) for name in ("gru", "conv", "mlp"))
+    ab, bc = (Contender("ensemble", False, None, {0: 0.9}, [], {}, "", 1.0, parts=two) for two in ((a, b), (b, c)))
+    asked.outcome.contenders += [a, b, c, ab, bc]
+    miss = Miss(name="max_model_mib", limit=1.0, measured=2.0, ratio=2.0)
+    assert asked.put_aside(a, (miss,))
+    assert [one is other for one, other in zip(asked.outcome.contenders, (b, c, bc), strict=True)] == [True] * 3
+    assert "its part gru" in asked.outcome.infeasible["ensemble"]
+
+
+@pytest.mark.parametrize(("names", "seeded"), [(("theta", "drift"), False), (("theta", "gru"), True)])
+def test_an_ensemble_depends_on_the_seed_if_a_part_does(names, seeded):
+    parts = tuple(Contender(name, name != "gru", None, {}, [], {}, "", 1.0) for name in names)
+    assert Contender("ensemble", False, None, {}, [], {}, "", 1.0, parts=parts).seeded == seeded
 
 
 def test_where_nothing_could_be_trained_in_time_more_time_is_the_cure():

@@ -2,12 +2,14 @@
 
 import pytest
 
-from advisor.search.gate import admit, admit_or_shrink, cost_of, trivial
+from advisor.ensemble import Ensemble
+from advisor.search.gate import admit, admit_or_shrink, cost_of, predicted, trivial
 from advisor.search.knobs import start
 from advisor.search.problem import Plan
 from hybrids.committee import CommitteeConfig
 from profiles.budget import Budget
 from profiles.calibration import Calibration, Shape, calibrate
+from profiles.cost import measure
 from profiles.curves import curve
 from profiles.target import Target, target
 
@@ -43,6 +45,21 @@ def test_a_baseline_is_predicted_with_a_wider_error(slow):
     model, _ = trivial(PLAN)
     found = cost_of(model, PLAN.length, Budget(), "cpu", 0.01, slow)
     assert found.predicted and found.error is not None
+
+
+class TwoTimes:
+    """A device that is ten times slower at networks and twice as slow at the rest."""
+
+    def predict(self, cost, family, tokens):
+        """Return the cost there."""
+        return cost.model_copy(update={"latency_p95_ms": cost.latency_p95_ms * (10 if family else 2)})
+
+
+def test_an_ensemble_is_predicted_as_if_it_were_its_part_that_suffers_most():
+    network = admit("gru", start("gru"), PLAN, Budget(), "cpu").config.build()
+    whole = Ensemble.of("classify", [trivial(PLAN)[0], network, trivial(PLAN)[0]])
+    cost = measure(whole, 1, PLAN.length, seconds=0.01)
+    assert predicted(whole, cost, PLAN.length, TwoTimes()).latency_p95_ms == 10 * cost.latency_p95_ms
 
 
 def test_without_a_target_the_cost_is_measured():

@@ -125,6 +125,14 @@ def test_a_job_without_time_is_not_begun(pool, tmp_path):
     assert pool.submit(job(tmp_path, seconds=-1)).result().failed == "no time was left to begin it"
 
 
+def test_a_job_that_was_begun_in_time_may_end_later_and_one_that_was_not_is_not_begun(pool, tmp_path):
+    now = time.monotonic()
+    late, soon = (job(tmp_path).model_copy(update={"begin_by": now + s}) for s in (-1.0, 60.0))
+    assert late.key() == soon.key() == job(tmp_path).key()
+    assert pool.submit(late).result().failed == NO_TIME
+    assert not pool.submit(soon).result().failed
+
+
 def test_a_network_that_made_no_step_is_no_model(pool, tmp_path):
     found = problem.load(tmp_path)
     start = forecast.start("mlp", found.plan)
