@@ -64,6 +64,20 @@ def test_many_channels_are_mixed_down_first():
     assert made(series(12), LENGTHS)[0].shape == (4, 9, 16)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(("kernel", "stride"), [(9, 4), (4, 9), (1, 9), (9, 9), (3, 47)])
+@pytest.mark.parametrize("length", [1, 8, 9, 31, 100])
+@torch.no_grad()
+def test_every_stride_has_one_window_that_is_centred_on_it_or_ends_with_it(causal, kernel, stride, length):
+    conv = StridedConv(1, 1, kernel, causal, stride=stride)
+    conv.weight.fill_(1.0)
+    before = kernel - stride if causal else (kernel - stride) // 2
+    found = conv(torch.arange(1.0, length + 1)[None, None])[0, 0]
+    steps = [range(i * stride - before, i * stride - before + kernel) for i in range(-(-length // stride))]
+    expected = [sum(t + 1.0 for t in window if 0 <= t < length) for window in steps]
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
 @pytest.mark.parametrize("stride", [1, 3])
 @pytest.mark.parametrize("causal", [True, False])
 def test_unfolded_windows_are_a_convolution(causal, stride):

@@ -18,7 +18,8 @@ from hybrids.heads.pooled import ClassifyConfig, RegressConfig
 
 STEM_TOKENS, TOKENS = 128, 64
 KERNELS = (39, 19, 9)
-"""Steps of the stem's first kernels; at most half of a short series."""
+"""Steps of the stem's first kernels; at most half of a short series, and of a long one at least the stride, so that no
+step is left out."""
 SHARED: dict[str, int | float] = {"width": 64, "depth": 1, "dropout": 0.1, "learning_rate": 5e-3}
 """Where most families start."""
 OWN: dict[str, dict[str, int | float | str]] = {"conv": {"variant": "inception"}}
@@ -36,7 +37,7 @@ def build(family: str, knobs: Knobs, plan: Plan, causal: bool) -> ModelConfig:
     width = max(8, knobs.width // 8 * 8)
     stride = max(1, math.ceil(plan.length * knobs.patch_factor / STEM_TOKENS))
     joined = max(1, math.ceil(plan.length * knobs.patch_factor / (stride * TOKENS)))
-    kernels = tuple(dict.fromkeys(max(3, min(kernel, plan.length // 2)) for kernel in KERNELS))
+    kernels = tuple(dict.fromkeys(max(3, stride, min(kernel, plan.length // 2)) for kernel in KERNELS))
     head = ClassifyConfig(classes=plan.classes) if plan.task == "classify" else RegressConfig()
     return ModelConfig(
         family=family,

@@ -33,10 +33,18 @@ def test_every_family_starts_inside_its_space_with_a_pattern_of_its_own(family):
     assert built(family).width == start.width
 
 
-@pytest.mark.parametrize("length", [2, 7, 64, 65, 129, 300, 1460, 20_000])
+@pytest.mark.parametrize("length", [6000, 20_000])
+def test_a_network_reads_very_long_series_and_shorter_ones_than_in_training(length):
+    model = built(length=length).build().eval()
+    for steps in (length, length - 1, length // 2 + 1, 30):
+        assert model(torch.zeros(2, steps, 1), torch.full((2,), steps)).shape == (2, 2)
+
+
+@pytest.mark.parametrize("length", [2, 7, 64, 65, 129, 300, 1460, 6000, 20_000])
 def test_a_series_of_any_length_becomes_few_tokens(length):
     frontend = built(length=length).frontend
     assert -(-length // frontend.convolution.stride) <= recipe.STEM_TOKENS
+    assert min(frontend.convolution.kernels) >= frontend.convolution.stride  # no step is left out
     assert min(length, recipe.TOKENS) // 2 <= -(-length // frontend.patch) <= recipe.TOKENS
     assert max(frontend.convolution.kernels) <= max(3, length // 2)
 
