@@ -70,8 +70,8 @@ class StridedConv(nn.Module):
     """A convolution without bias whose windows are centred on the `stride` steps they answer for; (B, C, L) in and out.
 
     Causal ones end with those steps. Where the stride is the longer of the two, the padding in front is negative: the
-    steps before the first window are cut off. While training, a long kernel over few channels is one matrix product of unfolded
-    windows: a third of the time of `conv1d` and its gradients on a CPU.
+    steps before the first window are cut off. While training, a long kernel over few channels is one matrix product of
+    unfolded windows: a third of the time of `conv1d` and its gradients on a CPU.
     """
 
     def __init__(self, channels: int, width: int, kernel: int, causal: bool, *, stride: int = 1, dilation: int = 1):

@@ -75,7 +75,7 @@ def test_every_stride_has_one_window_that_is_centred_on_it_or_ends_with_it(causa
     found = conv(torch.arange(1.0, length + 1)[None, None])[0, 0]
     steps = [range(i * stride - before, i * stride - before + kernel) for i in range(-(-length // stride))]
     expected = [sum(t + 1.0 for t in window if 0 <= t < length) for window in steps]
-    torch.testing.assert_close(found, torch.tensor(expected))
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float32))
 
 
 @pytest.mark.parametrize("stride", [1, 3])
