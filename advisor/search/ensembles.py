@@ -47,6 +47,10 @@ class Voice(NamedTuple):
     contender: Contender
     answers: Answers
 
+    def says_as(self, other: "Voice") -> bool:
+        """Return whether all answers are the same, as those of two naive forecasts where there is no season."""
+        return all(np.array_equal(answer, other.answers[name]) for name, answer in self.answers.items())
+
 
 class Ensembles:
     """See the module.
@@ -111,7 +115,7 @@ class Ensembles:
         return Finished(Ensemble.of(self.context.plan.task, models), members, chosen.test, says)
 
     def _voices(self) -> list[Voice]:
-        """Return the contenders that may join, with their answers; none where these would not fit into memory."""
+        """Return the contenders that may join, of equal ones the first; none where the answers would not fit."""
         at = self.context
         alone = [c for c in at.outcome.contenders if not (c.parts or (c.baseline and at.settings.networks_only))]
         files = {c.family: [answers_of(at.results.files, key) for key in c.keys] for c in alone}
@@ -123,7 +127,11 @@ class Ensembles:
         if size > MOST_BYTES:
             at.say(f"no ensemble: {size / 2**20:.0f} MiB of answers are too many to compare")
             return []
-        return [Voice(c, self._answers(c, files[c.family])) for c in able]
+        voices: list[Voice] = []
+        for voice in (Voice(c, self._answers(c, files[c.family])) for c in able):
+            if not any(voice.says_as(other) for other in voices):
+                voices.append(voice)
+        return voices
 
     def _count(self, one: Contender) -> int:
         """Return the networks of one contender that would answer together."""

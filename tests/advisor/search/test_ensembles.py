@@ -92,6 +92,12 @@ def test_equals_gain_nothing_from_each_other(tmp_path):
     assert proposed(context(tmp_path, {"net": error, "linear": error, "hydra": 1.001 * error})) is None
 
 
+def test_two_that_always_say_the_same_join_once(tmp_path):
+    error = noise(1)
+    found = proposed(context(tmp_path, {"last_value": error, "seasonal_naive": error, "net": -2.0 * error}))
+    assert {part.family for part in found.parts} == {"last_value", "net"}
+
+
 @pytest.mark.parametrize(("gain", "parts"), [(0.008, 0), (0.012, 2)])
 def test_all_parts_together_must_gain_more_than_the_margin(tmp_path, gain, parts):
     error = noise(1)
