@@ -36,6 +36,8 @@ from advisor.export.parity import (
     inputs,
     verify,
 )
+from advisor.runs import Run
+from profiles.budget import Budget
 
 __all__ = ["Check", "ExportError", "ExportReport", "Format", "export"]
 
@@ -70,7 +72,8 @@ def export(run: Path, format: Format, out: Path) -> ExportReport:
         chosen = cases(card, example_length(model), written.dynamic_length)
         checks = verify(model, card, written.run, chosen)
         length = card.train_length_max if not written.dynamic_length else min(card.train_length_max, LONGEST)
-        latency = _latency_ms(written.run, *inputs(model, Case(1, length), len(card.channels)))
+        latency = float(np.median(_times_ms(written.run, *inputs(model, Case(1, length), len(card.channels)))))
+        late = _over_limit(run, written.run, model, length, len(card.channels))
         files = sorted(made.iterdir()) if folder else [made]
         size = sum(file.stat().st_size for file in files)
         digest = hashlib.sha256((made / WEIGHTS if folder else made).read_bytes()).hexdigest()
@@ -80,10 +83,11 @@ def export(run: Path, format: Format, out: Path) -> ExportReport:
         else:
             os.replace(made, out)
     ins, outs = _axes(card, written.dynamic_length)
+    notes = (*written.notes, *late)
     return ExportReport(
         path=str(out), format=format, sha256=digest, size_bytes=size, opset=written.opset, inputs=ins, outputs=outs,
         dynamic_batch=True, dynamic_length=written.dynamic_length, parity=checks, latency_ms=latency,
-        notes=written.notes,
+        notes=notes,
     )  # fmt: skip
 
 
@@ -127,8 +131,34 @@ def _axes(card: ModelCard, dynamic_length: bool) -> tuple[Axes, Axes]:
     return ins, dict.fromkeys(OUTPUTS[card.task], ("batch", *tail[card.task]))
 
 
-def _latency_ms(run: Runner, x: Tensor, lengths: Tensor) -> float:
-    """Return the median time of one answer, after a warm-up, within half a second or three answers."""
+def _over_limit(run: Path, runner: Runner, model: nn.Module, length: int, channels: int) -> tuple[str, ...]:
+    """Return a note where the file is slower than the run's limit on a latency, if that is one of this processor.
+
+    Args:
+        run: Whose limits hold.
+        runner: Answers with the file.
+        model: What the file was made of.
+        length: Steps of a series.
+        channels: Of it.
+    """
+    if not (run / "budget.json").exists():
+        return ()
+    budget = Budget.model_validate(Run(run).read("budget"))
+    if (limit_ms := budget.max_latency_ms) is None:
+        return ()
+    made = Run(run).recommendation()
+    if made.latency_error is not None or made.request.device != "cpu":
+        return ()
+    times = _times_ms(runner, *inputs(model, Case(budget.batch_size, length), channels))
+    taken_ms = float(np.percentile(times, int(budget.latency_stat[1:])))
+    if taken_ms <= limit_ms:
+        return ()
+    what = f"{taken_ms:.3g} ms {budget.latency_stat} at batch {budget.batch_size}"
+    return (f"above the limit of the run: this file takes {what}, {limit_ms:.3g} ms are allowed; try another format.",)
+
+
+def _times_ms(run: Runner, x: Tensor, lengths: Tensor) -> list[float]:
+    """Return the time of each answer, after a warm-up, within half a second or three answers."""
     before = torch.get_num_threads()
     taken: list[float] = []
     torch.set_num_threads(1)
@@ -138,7 +168,7 @@ def _latency_ms(run: Runner, x: Tensor, lengths: Tensor) -> float:
         while len(taken) < 3 or (len(taken) < 50 and time.perf_counter() - began < _TIMING_S):
             start = time.perf_counter()
             run(x, lengths)
-            taken.append(time.perf_counter() - start)
+            taken.append(1e3 * (time.perf_counter() - start))
     finally:
         torch.set_num_threads(before)
-    return float(np.median(taken) * 1e3)
+    return taken

@@ -1,9 +1,10 @@
 """The last training: the chosen one on all data, by all workers, as a committee where that is allowed.
 
 W workers train W members. Where one training ends long before the time does, there are more, in rounds, up to
-`MOST_MEMBERS`; forecasters are first trained from further seeds as in the final. A committee is scored before the last
-training, made of the trainings of the final, so that the reported quality is of the same kind of model as the one that
-is kept; its cost is measured against the budget.
+`MOST_MEMBERS`; forecasters are first trained from further seeds as in the final. Those that go on from the final's
+weights are twice W where the time does for it: one round more as in the final, then shorter last trainings. A committee
+is scored before the last training, made of the trainings of the final, so that the reported quality is of the same kind
+of model as the one that is kept; its cost is measured against the budget.
 
 A forecaster goes on from the weights of the final; a classifier or regressor begins anew. Where the final's trainings
 were best long before their end, more training would only learn by heart: the last one then begins anew, follows the
@@ -36,9 +37,11 @@ AS_LONG = 0.7
 """Share of the final's training below which a last training from nothing would not be the model that was scored."""
 EARLY = 0.7
 """Where the best score of a training was before this share of it, it went on for too long."""
+SHORT = 0.5
+"""Share of the final's training below which more members, that go on from its weights, would learn too little."""
 LONGER = 1.1
 """Steps of the last training over those of the best score: it has more to learn from."""
-AGAIN_S = 0.3
+AGAIN_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -105,12 +108,8 @@ class Refit:
     def _further(self, gated: Gated, chosen: Contender) -> tuple[str, ...]:
         """Return the keys of the final's trainings, and of further ones where seeds share folds and there is time."""
         at, keys = self.context, chosen.keys
-        last_s = self._needed_s(chosen) / AS_LONG
-        if at.by_trials or not last_s or not self._by_seed(chosen):
-            return keys
-        heat_s = max(heat.seconds for heat in chosen.heats)  # patience ended them; it will end the others
-        spare_s = SURE * self._left_s() - self._rounds(len(keys)) * last_s
-        most = min(self._most(chosen), len(keys) + int(spare_s / (heat_s + last_s)) * at.settings.workers)
+        more = 0 if at.by_trials or not self._by_seed(chosen) else self._time_for(chosen, len(keys))
+        most = min(self._most(chosen), len(keys) + more)
         count = (self._allowed(gated, most) if most > len(keys) else 0) - len(keys)
         if count < 1:
             return keys
@@ -130,6 +129,30 @@ class Refit:
         results = [future.result() for future in [at.results.submit(job) for job in jobs]]
         return (*keys, *(job.key() for job, result in zip(jobs, results, strict=True) if not result.failed))
 
+    def _time_for(self, chosen: Contender, members: int) -> int:
+        """Return how many further trainings there is time for, the last ones of them all included.
+
+        Args:
+            chosen: What is trained.
+            members: Trained in the final.
+        """
+        workers = self.context.settings.workers
+        if self._goes_on(chosen):
+            last_s = self._rounds(members + workers) * self._least_s(chosen)
+            return workers if 0 < last_s <= self._left_s() - (chosen.asked_s or 0.0) else 0
+        last_s = self._needed_s(chosen) / AS_LONG
+        heat_s = max(heat.seconds for heat in chosen.heats)  # patience ended them; it will end the others
+        spare_s = SURE * self._left_s() - self._rounds(members) * last_s
+        return max(0, int(spare_s / (heat_s + last_s))) * workers
+
+    def _goes_on(self, chosen: Contender) -> bool:
+        """Return whether the last training begins with the weights of the final."""
+        return self.context.plan.task == "forecast" and not self._steps(chosen)[1]
+
+    def _least_s(self, chosen: Contender) -> float:
+        """Return the least seconds of a last training that goes on; 0 where steps are counted."""
+        return SHORT * (chosen.asked_s or 0.0)
+
     def _by_seed(self, chosen: Contender) -> bool:
         """Return whether the trainings of the final differ by their seeds alone, and the same folds judge them."""
         return len({tuple(sorted(heat.folds)) for heat in chosen.heats}) == 1
@@ -141,8 +164,9 @@ class Refit:
             return max(1, at.settings.committee)
         if at.by_trials:
             return SEEDS_BY_TRIALS
-        needed_s = self._needed_s(chosen) / AS_LONG
-        rounds = int(SURE * self._left_s() / needed_s) if needed_s and self._steps(chosen)[1] else 1
+        early = self._steps(chosen)[1]
+        each_s = self._least_s(chosen) if self._goes_on(chosen) else early * self._needed_s(chosen) / (AS_LONG * SURE)
+        rounds = int(self._left_s() / each_s) if each_s else 1
         return min(MOST_MEMBERS, max(1, rounds) * at.settings.workers)
 
     def _committee(
@@ -202,7 +226,7 @@ class Refit:
             whole = self._whole_steps(chosen)
             until = min(1.0, steps / whole)
             share = None if share is None else max(share, chosen.asked_s or 0.0)
-        from_final = at.plan.task == "forecast" and not early
+        from_final = self._goes_on(chosen)
         at.say(f"refit: {members} x {gated.family} on all data" + (f", {steps} steps at most" if early else ""))
         jobs = [
             at.network_job(
@@ -226,9 +250,9 @@ class Refit:
 
     def _needed_s(self, chosen: Contender) -> float:
         """Return the least seconds of a training from nothing that deserves the score of the final's; else 0."""
-        steps, early = self._steps(chosen)
-        if self.context.plan.task == "forecast" and not early:
+        if self._goes_on(chosen):
             return 0.0
+        steps, _ = self._steps(chosen)
         trained = sum(heat.steps for heat in chosen.heats) / max(1, len(chosen.heats))
         return AS_LONG * _pace_s(chosen) * min(steps, trained)
 

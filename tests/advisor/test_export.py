@@ -1,6 +1,7 @@
 """A saved model comes back the same; an exported file answers as the model does, or is not written."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime as ort
@@ -12,11 +13,13 @@ from advisor import baselines
 from advisor.artifact import ModelCard, load_model, save_model
 from advisor.errors import InputError
 from advisor.export import ExportError, compat, export, onnx
+from advisor.runs import Run
 from hybrids.families import FAMILIES, layers
 from hybrids.frontends.series import SeriesConfig
 from hybrids.heads.forecast import ForecastConfig, scale_of
 from hybrids.heads.pooled import ClassifyConfig, RegressConfig
 from hybrids.model import ModelConfig
+from profiles.budget import Budget
 
 TASKS = ("classify", "regress", "forecast")
 STACKS = [name for name, row in FAMILIES.items() if row.variants]
@@ -173,6 +176,18 @@ def test_an_exported_classifier_also_gives_probabilities(tmp_path):
     assert report.outputs == {"logits": ("batch", 3), "probabilities": ("batch", 3)}
     assert report.size_bytes == (tmp_path / "m.onnx").stat().st_size and report.opset >= 20
     assert "parity: 7 shapes" in report.words()
+
+
+@pytest.mark.parametrize(
+    ("limit_ms", "device", "warned"), [(1e-6, "cpu", True), (1e6, "cpu", False), (1e-6, "cuda", False)]
+)
+def test_a_file_that_is_slower_than_the_runs_limit_says_so(limit_ms, device, warned, tmp_path, monkeypatch):
+    run = run_of(tmp_path / "run", baseline("linear", "classify"), "classify", family="linear", baseline=True)
+    Run(run).write("budget", Budget(max_latency_ms=limit_ms, batch_size=4))
+    made = SimpleNamespace(latency_error=None, request=SimpleNamespace(device=device))
+    monkeypatch.setattr(Run, "recommendation", lambda run: made)
+    notes = export(run, "onnx", tmp_path / "m.onnx").notes
+    assert any("p95 at batch 4, 1e-06 ms are allowed" in note for note in notes) == warned
 
 
 def test_a_graph_that_answers_wrongly_is_refused_and_nothing_is_written(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from advisor.data.rows import Rows
 from advisor.data.stack import SeriesStack
 from advisor.errors import NoCandidateError
 from advisor.runs import Run
-from advisor.search import driver
+from advisor.search import driver, gatekeeper
 from advisor.search.clock import Clock
 from advisor.search.context import Settings
 from advisor.search.driver import Search
@@ -26,6 +26,10 @@ from profiles.cost import Cost
 
 PLAN = Plan(task="classify", channels=1, classes=2, folds=2, length=50, test_words="t")
 NOTHING = Budget(max_model_mib=1e-7)
+COST = Cost(
+    latency_p50_ms=1, latency_p95_ms=2, latency_p99_ms=2, runs=20, peak_memory_mib=0, parameter_bytes=0,
+    size_mib=0, flops=1, batch=1, length=50, device="cpu", threads=1,
+)  # fmt: skip
 
 
 class Idle:
@@ -81,6 +85,22 @@ def test_a_measurement_is_taken_over_by_a_later_part_of_the_run(search):
     assert later.context.gate.admit_or_shrink("gru")[-1].cost == costs[1]
 
 
+@pytest.mark.parametrize(
+    ("measured", "latency_ms"),
+    [
+        ([8.0, 9.0, 7.0, 12.0, 6.0], 12.0),  # near the limit: the worst round counts, and the first above it ends them
+        ([8.0, 9.0, 7.0, 9.5, 6.0], 9.5),
+        ([4.0], 4.0),  # far from it
+        ([11.0], 11.0),  # above it
+    ],
+)
+def test_a_latency_near_its_limit_must_keep_it_in_several_rounds(measured, latency_ms, search, monkeypatch):
+    rounds = iter(measured)
+    monkeypatch.setattr(gatekeeper, "cost_of", lambda *a: COST.model_copy(update={"latency_p95_ms": next(rounds)}))
+    gate = search(budget=Budget(max_latency_ms=10.0)).context.gate
+    assert gate.cost(lambda: None, 50).latency_p95_ms == latency_ms
+
+
 @pytest.mark.parametrize("families", [("encoder_decoder",), ("gru",)])
 def test_where_nothing_can_keep_the_budget_the_nearest_miss_is_named_before_anything_is_fitted(search, families):
     asked = search(families=families)
@@ -128,13 +148,9 @@ def test_under_a_latency_limit_new_configurations_are_measured_before_any_of_the
 def test_what_breaks_the_budget_in_the_end_is_put_aside_for_the_next_best(search):
     budget = Budget(max_latency_ms=1.0)
     asked = search(budget=budget)
-    cost = Cost(
-        latency_p50_ms=1, latency_p95_ms=2, latency_p99_ms=2, runs=20, peak_memory_mib=0, parameter_bytes=0,
-        size_mib=0, flops=1, batch=1, length=50, device="cpu", threads=1,
-    )  # fmt: skip
-    dearer = cost.model_copy(update={"latency_p95_ms": 3})
+    dearer = COST.model_copy(update={"latency_p95_ms": 3})
     best, other = (
-        Contender(name, True, c, {0: 0.9}, [], {}, "", 1.0) for name, c in (("ridge", cost), ("majority", dearer))
+        Contender(name, True, c, {0: 0.9}, [], {}, "", 1.0) for name, c in (("ridge", COST), ("majority", dearer))
     )
     asked.outcome.contenders += [best, other]
     assert asked.put_aside(best, budget.misses(best.cost))

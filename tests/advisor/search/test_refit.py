@@ -56,6 +56,22 @@ def test_where_a_training_ends_long_before_the_time_more_members_are_trained(bes
     assert refit("classify", left_s=left_s, committee=asked)._most(chosen) == members
 
 
+@pytest.mark.parametrize(
+    ("left_s", "asked", "members", "more"),
+    [
+        (30.0, None, 4, 2),  # one more round as in the final takes 12 s, two short last ones 6 s each
+        (23.0, None, 4, 0),
+        (30.0, 2, 2, 2),  # the number that was asked for bounds them
+        (5.0, None, 2, 0),
+    ],
+)
+def test_forecasters_that_go_on_are_more_where_a_short_last_training_of_each_fits(left_s, asked, members, more):
+    late = heat(100, higher=False)
+    chosen = SimpleNamespace(heats=(late, late), asked_s=12.0)
+    last = refit("forecast", left_s=left_s, committee=asked)
+    assert last._time_for(chosen, 2) == more and min(4, last._most(chosen)) == members
+
+
 def test_an_early_end_follows_the_course_of_the_training_that_was_scored():
     chosen = SimpleNamespace(heats=(heat(20), heat(20)), asked_s=25.0)  # patience ended them at 100 steps in 10 s
     steps, early = refit("classify")._steps(chosen)
