@@ -91,9 +91,10 @@ class BaselineRound:
     def finish(self, chosen: Contender) -> Finished:
         """Return the baseline fitted for the last time, on all data where there is time."""
         weights = self.on_everything(chosen.family)
-        says = "was fitted once more on all data" if weights else "is kept as it was fitted for the final"
+        again = "The kept model was fitted once more on all data."
+        as_it_was = "The kept model is the one that was compared; it could not be fitted again on all data."
         model = load_baseline(weights or chosen.weights)
-        return Finished(model, 1, chosen.test, (f"The kept model {says}.",))
+        return Finished(model, 1, chosen.test, (again if weights else as_it_was,))
 
     def _job(self, name: str, seed: int, deadline: float) -> BaselineJob:
         look_back = look_back_of(self.context.plan)

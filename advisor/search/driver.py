@@ -26,12 +26,15 @@ from advisor.search.outcome import Contender, unit_scores
 from advisor.search.problem import Plan, Problem
 from advisor.search.race import Race
 from advisor.search.racing import Racing
-from advisor.search.refit import AGAIN_S, Finished, Refit
+from advisor.search.refit import Finished, Refit
 from hybrids import SequenceModel
 from hybrids.committee import Committee
 from profiles.budget import Miss
 from profiles.cost import Cost
 from profiles.target import Target
+
+LAST_S = 0.06
+"""Seconds of timing, each round, of a model that is finished: the time for the search is over."""
 
 
 class Search:
@@ -49,7 +52,7 @@ class Search:
         self, problem: Problem, settings: Settings, clock: Clock, run: Run, say: Callable[[str], None]
     ) -> None:
         run.work.mkdir(parents=True, exist_ok=True)
-        pool = LocalPool(run.work, settings.workers, 1, run.path / "log.txt")
+        pool = LocalPool(run.work, settings.workers, 1, run.path / "log.txt", lambda: clock.end_of("refit"))
         self.context = Context(problem, settings, clock, run, say, pool)
         self.outcome = self.context.outcome
         self._baselines = BaselineRound(self.context)
@@ -160,9 +163,9 @@ class Search:
 
     def _cost_again(self, model: nn.Module, chosen: Contender) -> Cost:
         """Return the cost of a finished model; one that misses the budget is measured twice, as a latency is noisy."""
-        cost = self.cost(model, chosen.cost.length, AGAIN_S)
+        cost = self.cost(model, chosen.cost.length, LAST_S)
         budget = self.context.settings.budget
-        return self.cost(model, chosen.cost.length, AGAIN_S) if budget.misses(cost) else cost
+        return self.cost(model, chosen.cost.length, LAST_S) if budget.misses(cost) else cost
 
     def put_aside(self, chosen: Contender, misses: Sequence[Miss]) -> bool:
         """Take a contender out of the choice that broke the budget in the end; return whether one is left.

@@ -5,6 +5,7 @@ A worker that dies is replaced and its job is given to the new one; a job that k
 
 import contextlib
 import heapq
+import math
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from pathlib import Path
 
 from advisor.search.jobs import NO_TIME, Job, Result
 
-GRACE_S = 4.0
+GRACE_S, LAST_GRACE_S = 4.0, 1.5
+"""Seconds after its deadline at which a job is killed, and at the latest after the end of the search."""
 LATE = "stopped at the deadline"
 STOPPED = "the run was stopped"
 PASSING = (NO_TIME, LATE, STOPPED)
@@ -35,9 +37,13 @@ class LocalPool:
         workers: Processes side by side.
         threads: Threads of each; 1 is best for small models on CPU.
         log: File that takes what the workers say on standard error.
+        ends: Returns the `time.monotonic()` at which the search ends.
     """
 
-    def __init__(self, folder: Path, workers: int, threads: int, log: Path) -> None:
+    def __init__(
+        self, folder: Path, workers: int, threads: int, log: Path, ends: Callable[[], float] = lambda: math.inf
+    ) -> None:
+        self._ends = ends
         self._command = [sys.executable, "-m", "advisor.search.worker", str(folder), str(threads)]
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log.open("ab")
@@ -130,7 +136,7 @@ class LocalPool:
     def _ask(self, process: "subprocess.Popen[bytes]", job: Job) -> bytes:
         """Return the worker's answer; empty where it died, or was killed some seconds after the deadline."""
         left = job.deadline - time.monotonic()
-        late = threading.Timer(left + GRACE_S, process.kill)
+        late = threading.Timer(min(left + GRACE_S, self._ends() - time.monotonic() + LAST_GRACE_S), process.kill)
         late.daemon = True
         if left < FOREVER_S:
             late.start()

@@ -5,13 +5,12 @@ measurements that its earlier part wrote to `work/costs.jsonl`.
 """
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from torch import nn
 
-from advisor.search.gate import Gated, Refused, admit, cost_of, shrink
+from advisor.search.gate import Gated, Refused, admit, cost_held, cost_of, shrink
 from advisor.search.knobs import Knobs
 from advisor.search.problem import Plan
 from advisor.search.recipes import build, start
@@ -23,8 +22,6 @@ from profiles.target import Target
 
 GATE_S, AGAIN_S = 0.05, 0.2
 """Seconds of timing at the gate, and of a finalist."""
-NEAR, ROUNDS = 0.5, 5
-"""From this share of its limit on a latency is measured in so many rounds: on a busy machine they differ by a third."""
 
 
 class Gatekeeper:
@@ -75,10 +72,12 @@ class Gatekeeper:
         """Return the candidates tried from the default downwards; only the last can be inside the budget."""
         return shrink(start(family, self.plan), lambda knobs: self.admit(family, knobs))
 
+    def glance(self, model: nn.Module, length: int) -> Cost:
+        """Return what one answer costs, measured once and briefly."""
+        return cost_of(model, length, self.budget, self.device, GATE_S, self.target)
+
     def cost(self, build: Callable[[], nn.Module], length: int, name: str = "", seconds: float = AGAIN_S) -> Cost:
         """Return what one answer of a model costs, on the target device where there is one.
-
-        A measured latency that keeps its limit narrowly must keep it in several rounds; the cost is that of the worst.
 
         Args:
             build: Makes the model.
@@ -89,22 +88,9 @@ class Gatekeeper:
         name = self._name(name) if name else ""
         if name in self._known:
             return self._known[name]
-        found = self._held(build(), length, seconds)
+        found = cost_held(build(), length, self.budget, self.device, seconds, self.target)
         if name:
             self._keep(name, found)
-        return found
-
-    def _held(self, model: nn.Module, length: int, seconds: float) -> Cost:
-        asked, ends = self.budget, time.monotonic() + ROUNDS * seconds
-        found = cost_of(model, length, asked, self.device, seconds, self.target)
-        limit = asked.max_latency_ms
-        if limit is None or self.target:
-            return found
-        for _ in range(ROUNDS - 1):
-            if not NEAR * limit <= found.latency_ms(asked.latency_stat) <= limit or time.monotonic() > ends:
-                break
-            again = cost_of(model, length, asked, self.device, seconds)
-            found = max(found, again, key=lambda cost: cost.latency_ms(asked.latency_stat))
         return found
 
     def _name(self, what: str) -> str:

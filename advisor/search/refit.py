@@ -2,9 +2,9 @@
 
 W workers train W members. Where one training ends long before the time does, there are more, in rounds, up to
 `MOST_MEMBERS`; forecasters are first trained from further seeds as in the final. Those that go on from the final's
-weights are twice W where the time does for it: one round more as in the final, then shorter last trainings. A committee
-is scored before the last training, made of the trainings of the final, so that the reported quality is of the same kind
-of model as the one that is kept; its cost is measured against the budget.
+weights get W more members where the time does for it: one round more as in the final, then shorter last trainings. A
+committee is scored before the last training, made of the trainings of the final, so that the reported quality is of the
+same kind of model as the one that is kept; its cost is measured against the budget.
 
 A forecaster goes on from the weights of the final; a classifier or regressor begins anew. Where the final's trainings
 were best long before their end, more training would only learn by heart: the last one then begins anew, follows the
@@ -41,7 +41,6 @@ SHORT = 0.5
 """Share of the final's training below which more members, that go on from its weights, would learn too little."""
 LONGER = 1.1
 """Steps of the last training over those of the best score: it has more to learn from."""
-AGAIN_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -136,13 +135,14 @@ class Refit:
             chosen: What is trained.
             members: Trained in the final.
         """
-        workers = self.context.settings.workers
+        workers, left_s = self.context.settings.workers, SURE * self._left_s()
         if self._goes_on(chosen):
             last_s = self._rounds(members + workers) * self._least_s(chosen)
-            return workers if 0 < last_s <= self._left_s() - (chosen.asked_s or 0.0) else 0
+            enough = 0 < last_s <= left_s - (chosen.asked_s or 0.0)
+            return workers if enough and members + workers <= MOST_MEMBERS else 0
         last_s = self._needed_s(chosen) / AS_LONG
         heat_s = max(heat.seconds for heat in chosen.heats)  # patience ended them; it will end the others
-        spare_s = SURE * self._left_s() - self._rounds(members) * last_s
+        spare_s = left_s - self._rounds(members) * last_s
         return max(0, int(spare_s / (heat_s + last_s))) * workers
 
     def _goes_on(self, chosen: Contender) -> bool:
@@ -165,8 +165,10 @@ class Refit:
         if at.by_trials:
             return SEEDS_BY_TRIALS
         early = self._steps(chosen)[1]
-        each_s = self._least_s(chosen) if self._goes_on(chosen) else early * self._needed_s(chosen) / (AS_LONG * SURE)
-        rounds = int(self._left_s() / each_s) if each_s else 1
+        needed_s = self._needed_s(chosen) / AS_LONG
+        rounds = int(SURE * self._left_s() / needed_s) if needed_s and early else 1
+        if self._goes_on(chosen) and (least_s := self._least_s(chosen)):
+            rounds = int(self._left_s() / least_s)
         return min(MOST_MEMBERS, max(1, rounds) * at.settings.workers)
 
     def _committee(
@@ -174,7 +176,8 @@ class Refit:
     ) -> tuple[int, Result | None, list[str]]:
         """Return how many members pay, their score as a committee, and why in words."""
         at = self.context
-        wanted = min(self._most(chosen), len(keys))
+        planned = self._goes_on(chosen) and len(keys) > len(chosen.keys)  # the time for them was counted already
+        wanted = len(keys) if planned else min(self._most(chosen), len(keys))
         most = self._allowed(gated, wanted)
         if most < 2:
             return 1, None, ["A committee would break the budget; one network is kept."] if wanted > 1 else []

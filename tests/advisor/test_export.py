@@ -179,15 +179,21 @@ def test_an_exported_classifier_also_gives_probabilities(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("limit_ms", "device", "warned"), [(1e-6, "cpu", True), (1e6, "cpu", False), (1e-6, "cuda", False)]
+    ("limit_ms", "device", "error", "warned"),
+    [(1e-6, "cpu", None, True), (1e6, "cpu", None, False), (1e-6, "cuda", None, False), (1e-6, "cpu", 0.1, False)],
 )
-def test_a_file_that_is_slower_than_the_runs_limit_says_so(limit_ms, device, warned, tmp_path, monkeypatch):
-    run = run_of(tmp_path / "run", baseline("linear", "classify"), "classify", family="linear", baseline=True)
+@pytest.mark.parametrize(("kind", "task"), [("linear", "classify"), ("theta", "forecast")])
+def test_a_file_that_is_slower_than_the_runs_limit_says_so(
+    kind, task, limit_ms, device, error, warned, tmp_path, monkeypatch
+):
+    run = run_of(tmp_path / "run", baseline(kind, task), task, family=kind, baseline=True)
     Run(run).write("budget", Budget(max_latency_ms=limit_ms, batch_size=4))
-    made = SimpleNamespace(latency_error=None, request=SimpleNamespace(device=device))
+    assert not export(run, "onnx", tmp_path / "m.onnx").notes  # a run that was stopped before its end
+    Run(run).write("recommendation", {})
+    made = SimpleNamespace(latency_error=error, request=SimpleNamespace(device=device))
     monkeypatch.setattr(Run, "recommendation", lambda run: made)
     notes = export(run, "onnx", tmp_path / "m.onnx").notes
-    assert any("p95 at batch 4, 1e-06 ms are allowed" in note for note in notes) == warned
+    assert any(note.startswith("above the limit of the run") for note in notes) == warned
 
 
 def test_a_graph_that_answers_wrongly_is_refused_and_nothing_is_written(tmp_path, monkeypatch):

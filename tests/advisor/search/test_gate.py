@@ -11,7 +11,7 @@ from advisor.data.rows import Rows
 from advisor.data.stack import SeriesStack
 from advisor.errors import NoCandidateError
 from advisor.runs import Run
-from advisor.search import driver, gatekeeper
+from advisor.search import driver, gate
 from advisor.search.clock import Clock
 from advisor.search.context import Settings
 from advisor.search.driver import Search
@@ -96,9 +96,16 @@ def test_a_measurement_is_taken_over_by_a_later_part_of_the_run(search):
 )
 def test_a_latency_near_its_limit_must_keep_it_in_several_rounds(measured, latency_ms, search, monkeypatch):
     rounds = iter(measured)
-    monkeypatch.setattr(gatekeeper, "cost_of", lambda *a: COST.model_copy(update={"latency_p95_ms": next(rounds)}))
-    gate = search(budget=Budget(max_latency_ms=10.0)).context.gate
-    assert gate.cost(lambda: None, 50).latency_p95_ms == latency_ms
+    monkeypatch.setattr(gate, "cost_of", lambda *a: COST.model_copy(update={"latency_p95_ms": next(rounds)}))
+    keeper = search(budget=Budget(max_latency_ms=10.0)).context.gate
+    assert keeper.cost(lambda: None, 50).latency_p95_ms == latency_ms
+
+
+def test_a_slow_model_near_its_limit_is_measured_twice_at_least(search, monkeypatch):
+    rounds = iter([8.0, 9.0])  # a third round would find nothing
+    monkeypatch.setattr(gate, "cost_of", lambda *a: COST.model_copy(update={"latency_p95_ms": next(rounds)}))
+    keeper = search(budget=Budget(max_latency_ms=10.0)).context.gate
+    assert keeper.cost(lambda: None, 50, seconds=0.0).latency_p95_ms == 9.0
 
 
 @pytest.mark.parametrize("families", [("encoder_decoder",), ("gru",)])
@@ -114,10 +121,19 @@ def test_where_nothing_can_keep_the_budget_the_nearest_miss_is_named_before_anyt
 def test_the_trivial_answer_is_measured_on_the_steps_that_it_reads(search, monkeypatch):
     asked, read = search(budget=Budget(max_memory_mib=1.0)), []
     monkeypatch.setattr(Search, "plan", PLAN.model_copy(update={"task": "forecast", "horizon": 4, "length": 10**6}))
-    cost = asked.cost
-    monkeypatch.setattr(asked, "cost", lambda model, length, s: read.append(length) or cost(model, length, s))
+    keeper = asked.context.gate
+    glance = keeper.glance
+    monkeypatch.setattr(keeper, "glance", lambda model, length: read.append(length) or glance(model, length))
     refuse_if_nothing_fits(asked, Budget(max_memory_mib=1.0))
-    assert read == [16]  # four horizons, not the whole past
+    assert set(read) == {16}  # four horizons, not the whole past
+
+
+def test_one_slow_measurement_of_the_trivial_answer_refuses_no_run(search, monkeypatch):
+    asked = search()
+    costs = [COST.model_copy(update={"latency_p95_ms": ms}) for ms in (12.0, 9.0, 11.0)]
+    monkeypatch.setattr(asked.context.gate, "glance", lambda *a: costs.pop())
+    refuse_if_nothing_fits(asked, Budget(max_latency_ms=10.0))
+    assert asked.outcome.nearest is None
 
 
 def test_what_does_not_stream_is_infeasible_where_streaming_is_asked(search):

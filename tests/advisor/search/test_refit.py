@@ -57,19 +57,32 @@ def test_where_a_training_ends_long_before_the_time_more_members_are_trained(bes
 
 
 @pytest.mark.parametrize(
-    ("left_s", "asked", "members", "more"),
+    ("left_s", "asked", "members"),
     [
-        (30.0, None, 4, 2),  # one more round as in the final takes 12 s, two short last ones 6 s each
-        (23.0, None, 4, 0),
-        (30.0, 2, 2, 2),  # the number that was asked for bounds them
-        (5.0, None, 2, 0),
+        (30.0, None, 4),  # one more round as in the final takes 12 s and more, two short last ones 6 s each
+        (26.0, None, 2),
+        (30.0, 3, 3),  # the number that was asked for bounds them
+        (30.0, 0, 1),
+        (5.0, None, 2),
     ],
 )
-def test_forecasters_that_go_on_are_more_where_a_short_last_training_of_each_fits(left_s, asked, members, more):
-    late = heat(100, higher=False)
-    chosen = SimpleNamespace(heats=(late, late), asked_s=12.0)
-    last = refit("forecast", left_s=left_s, committee=asked)
-    assert last._time_for(chosen, 2) == more and min(4, last._most(chosen)) == members
+def test_forecasters_that_go_on_are_more_where_a_short_last_training_of_each_fits(left_s, asked, members, monkeypatch):
+    late = heat(100, higher=False).model_copy(update={"folds": {0: 1.0}})
+    chosen = SimpleNamespace(heats=(late, late), asked_s=12.0, keys=("a", "b"), folds={0: 1.0})
+    last, left = refit("forecast", committee=asked), [left_s]
+
+    def trained(job):
+        left[0] -= 7.0  # two side by side, and what scoring takes
+        return SimpleNamespace(result=Result)
+
+    last.context.clock.until = lambda phase: left[0]
+    last.context.settings.seed, last.context.say = 0, print
+    last.context.network_job = lambda gated, fold, seed, *a, **k: SimpleNamespace(key=lambda: str(seed))
+    last.context.results = SimpleNamespace(submit=trained)
+    monkeypatch.setattr(Refit, "_allowed", lambda self, gated, most: most)
+    monkeypatch.setattr(Refit, "_score", lambda self, gated, chosen, keys: Result(folds={0: 0.9}))
+    gated = SimpleNamespace(family="mlp")
+    assert last._committee(gated, chosen, last._further(gated, chosen))[0] == members
 
 
 def test_an_early_end_follows_the_course_of_the_training_that_was_scored():
