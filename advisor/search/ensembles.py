@@ -2,9 +2,9 @@
 
 The best contender is joined by the one that helps the mean over the folds most, then by the next, for as long as each
 gains a part of the margin (forward selection: Caruana et al. 2004, ICML; without repeats, so that the weights stay
-equal); all of them together must gain more than the margin. All of it is computed from the answers that the contenders
-left, so nothing is trained for it. What comes out is one more contender with its own cost, and the choice treats it
-like any other. Every part is trained once more in the end.
+equal) and none is far worse alone; all of them together must gain more than the margin. All of it is computed from the
+answers that the contenders left, so nothing is trained for it. What comes out is one more contender with its own cost,
+and the choice treats it like any other. Every part is trained once more in the end.
 """
 
 import math
@@ -34,6 +34,8 @@ from profiles.budget import Miss
 MOST_PARTS = 4
 LEAST_GAIN = 0.25
 """Of the margin, that each further part must bring."""
+MOST_BEHIND = 0.2
+"""Of the best one's quality: what is worse than that alone helps a mean by the luck of few folds."""
 MOST_BYTES = 2**29
 """Of answers that are compared in memory."""
 
@@ -148,6 +150,9 @@ class Ensembles:
     def _forward(self, able: list[Voice]) -> list[Voice]:
         """Return the contenders to join, the best first; one alone where no other helps."""
         joined: list[Voice] = []
+        alone = [self._error([voice]) for voice in able]
+        worst = min(alone) + MOST_BEHIND * abs(min(alone))
+        able = [voice for voice, error in zip(able, alone, strict=True) if error <= worst]
         before = math.inf
         while able and len(joined) < MOST_PARTS:
             values = [self._error([*joined, voice]) for voice in able]

@@ -94,7 +94,7 @@ def test_equals_gain_nothing_from_each_other(tmp_path):
 
 def test_two_that_always_say_the_same_join_once(tmp_path):
     error = noise(1)
-    found = proposed(context(tmp_path, {"last_value": error, "seasonal_naive": error, "net": -2.0 * error}))
+    found = proposed(context(tmp_path, {"last_value": error, "seasonal_naive": error, "net": -1.1 * error}))
     assert {part.family for part in found.parts} == {"last_value", "net"}
 
 
@@ -104,11 +104,19 @@ def test_all_parts_together_must_gain_more_than_the_margin(tmp_path, gain, parts
     error /= np.sqrt((error**2).mean(1, keepdims=True))
     other = noise(2)
     other -= (other * error).mean(1, keepdims=True) * error
-    other *= np.sqrt((4 * (1 - gain) ** 2 - 1) / (other**2).mean(1, keepdims=True))  # so large that the mean gains that
+    other /= np.sqrt((other**2).mean(1, keepdims=True))
+    alike = 2 * (1 - gain) ** 2 - 1  # the correlation at which the mean of two of one size gains that
+    other = alike * error + np.sqrt(1 - alike**2) * other
     found = proposed(context(tmp_path, {"net": error, "linear": other}))
     assert (len(found.parts) if found else 0) == parts
     if found:
         assert found.mean == pytest.approx(1 - gain)
+
+
+@pytest.mark.parametrize(("size", "joins"), [(1.1, True), (1.3, False)])
+def test_what_is_far_worse_alone_does_not_join_though_it_would_help(tmp_path, size, joins):
+    error = noise(1)
+    assert (proposed(context(tmp_path, {"net": error, "linear": -size * error})) is not None) == joins
 
 
 def test_independent_errors_of_one_size_shrink_with_the_root_of_their_number(tmp_path):
