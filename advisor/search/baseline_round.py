@@ -1,6 +1,6 @@
 """The baselines of a race: fitted by the workers beside the networks, measured, put into the final."""
 
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 
 from advisor import baselines
@@ -49,6 +49,7 @@ class BaselineRound:
         at = self.context
         waiting = {} if self._taken_up else self._jobs
         self._taken_up = True
+        wait([future for _, future in waiting.values()])  # a latency is measured beside no fit
         for name, (job, future) in waiting.items():
             result = future.result()
             if result.failed:
