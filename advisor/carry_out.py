@@ -169,6 +169,8 @@ def _say_plan(say: Callable[[str], None], facts: DataProfile, plan: Plan) -> Non
     if plan.task == "forecast":
         covariates = f"{', '.join(plan.covariates)} (past only)" if plan.covariates else "none"
         say(f"covariates: {covariates}; calendar: {calendar_words(plan.calendar) or 'none'}")
+    if plan.nonnegative:
+        say("the target is never negative: its square root is forecast, and squared again")
     say(f"test: {plan.test_words}; choices are made on {plan.folds} folds of the rest")
 
 

@@ -86,18 +86,29 @@ class SequenceModel(nn.Module):
         if isinstance(self.head, ForecastHead):
             z, mean, scale = self.standardise(last_window(x, lengths, self.head.config.look_back))
             _, quantiles = self.forecast_scaled(z)
-            return quantiles * scale + mean
+            return self.restored(quantiles * scale + mean)
         tokens, counts = self.frontend(x, lengths)
         tokens, _ = self.backbone(tokens, None, counts)
         answer: Tensor = self.head(tokens, counts)
         return answer
 
     def standardise(self, window: Series) -> tuple[Series, Tensor, Tensor]:
-        """Return a forecaster's window (B, look_back, C), scaled, and mean and deviation of its target, (B, 1, 1)."""
+        """Return a forecaster's window (B, look_back, C), scaled, and mean and deviation of its target, (B, 1, 1).
+
+        The target is `transformed` first.
+        """
         if isinstance(self.frontend, WindowFrontend):
             return self.frontend.standardise(window)
         mean, scale = scale_of(window)
         return (window - mean) / scale, mean, scale
+
+    def transformed(self, target: Tensor) -> Tensor:
+        """Return a forecaster's target, of any shape, as it is before it is scaled."""
+        return self.frontend.transformed(target) if isinstance(self.frontend, WindowFrontend) else target
+
+    def restored(self, forecast: Tensor) -> Tensor:
+        """Return the forecast of a transformed target in the target's own unit."""
+        return self.frontend.restored(forecast) if isinstance(self.frontend, WindowFrontend) else forecast
 
     def forecast_scaled(self, z: Series) -> tuple[Tokens, Tensor]:
         """Return the last tokens of the backbone, and the scaled quantiles (B, H, 3), for a scaled window."""

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from advisor.baselines.base import QUANTILES, Baseline, BaselineConfig, Training
 from advisor.baselines.boosting import GradientBoosting
+from advisor.baselines.forecaster import Forecaster
 from advisor.baselines.hydra import Hydra
 from advisor.baselines.lag_boosting import LagBoosting
 from advisor.baselines.lags import LinearLags
@@ -17,9 +18,10 @@ from advisor.baselines.random_convolutions import PooledConvolutions, RandomConv
 from advisor.baselines.simple import Drift, LastValue, Majority, Mean, SeasonalNaive
 from advisor.baselines.smoothing import Smoothing, Theta
 from advisor.errors import InputError
+from hybrids.square_root import signed_root
 from profiles.task import Task
 
-__all__ = ["QUANTILES", "Baseline", "BaselineConfig", "build", "fit", "names"]
+__all__ = ["QUANTILES", "Baseline", "BaselineConfig", "build", "fit", "names", "transforms"]
 
 _KINDS: dict[str, type[Baseline]] = {
     "majority": Majority,
@@ -44,6 +46,12 @@ def names(task: Task) -> tuple[str, ...]:
     return tuple(kind for kind, model in _KINDS.items() if task in model.tasks)
 
 
+def transforms(kind: str) -> bool:
+    """Return whether the kind is fitted to the square root of a target that is never negative."""
+    model = _KINDS[kind]
+    return issubclass(model, Forecaster) and model.transforms
+
+
 def build(config: BaselineConfig) -> Baseline:
     """Return an unfitted baseline whose buffers have the shapes of `config`, ready for `load_state_dict`."""
     if config.kind not in names(config.task):
@@ -64,6 +72,7 @@ def fit(
     classes: int = 0,
     season: int = 1,
     horizon: int = 0,
+    square_root: bool = False,
     seed: int = 0,
     threads: int = 1,
 ) -> Baseline:
@@ -79,6 +88,7 @@ def fit(
         classes: K of classify.
         season: Steps in one season, for forecasts; 1: none.
         horizon: H of forecast.
+        square_root: Fit to the square root of the target where the kind learns from it; for targets never negative.
         seed: Of every random draw.
         threads: CPU threads for the fit.
 
@@ -105,8 +115,12 @@ def fit(
         horizon=horizon,
         season=season,
         length=int(lengths.max()),
+        square_root=square_root and transforms(kind),
     )
     values = np.ascontiguousarray(x[:, : config.length], np.float32)
+    if config.square_root:
+        values, y = values.copy(), rooted(y)
+        values[..., 0] = rooted(values[..., 0])
     data = Training(values, lengths.astype(np.int64), y, config, seed)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -115,3 +129,8 @@ def fit(
             return _KINDS[kind].fit(data).eval()
     finally:
         torch.set_num_threads(before)
+
+
+def rooted(target: np.ndarray) -> np.ndarray:
+    """Return the signed square root of an array."""
+    return np.asarray(signed_root(torch.from_numpy(np.ascontiguousarray(target))).numpy())

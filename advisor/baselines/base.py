@@ -35,6 +35,8 @@ class BaselineConfig(BaseModel):
     """Steps in one season; 1: none."""
     length: int
     """Longest training length, in steps."""
+    square_root: bool = False
+    """forecast: fitted to the square root of the target, and the forecast squared; see `hybrids.square_root`."""
     sizes: dict[str, int] = {}
     """Buffer shapes that the fit decided, such as the number of trees."""
     notes: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from advisor.baselines.base import QUANTILES, Baseline, BaselineConfig, fill, take
 from hybrids.shapes import Lengths, Series
+from hybrids.square_root import signed_root, signed_square
 from profiles.task import Task
 
 
@@ -17,10 +18,12 @@ class Forecaster(Baseline):
     """A middle forecast of channel 0, and quantiles around it from the training residuals.
 
     The outer quantiles are the middle plus the training residuals' quantiles of each future step, in units of
-    `seasonal_scale` of the row.
+    `seasonal_scale` of the row. With `config.square_root` all of it, the fit too, is of the target's square root.
     """
 
     tasks: ClassVar[tuple[Task, ...]] = ("forecast",)
+    transforms: ClassVar[bool] = True
+    """Whether the kind is fitted to the square root where the target allows it."""
     spread: Tensor
 
     def __init__(self, config: BaselineConfig) -> None:
@@ -30,7 +33,7 @@ class Forecaster(Baseline):
 
     @abstractmethod
     def median(self, x: Series, lengths: Lengths) -> Tensor:
-        """Return the middle forecast (B, H), in raw units."""
+        """Return the middle forecast (B, H), in the unit of `x`."""
 
     def scale(self, x: Series, lengths: Lengths) -> Tensor:
         """Return the unit of the spread, (B,)."""
@@ -42,7 +45,10 @@ class Forecaster(Baseline):
 
     def forward(self, x: Series, lengths: Lengths) -> Tensor:
         """Return the quantiles (B, H, 3)."""
-        return self.median(x, lengths)[..., None] + self.spread * self.scale(x, lengths)[:, None, None]
+        if self.config.square_root:
+            x = torch.cat([signed_root(x[..., :1]), x[..., 1:]], dim=-1)
+        quantiles = self.median(x, lengths)[..., None] + self.spread * self.scale(x, lengths)[:, None, None]
+        return signed_square(quantiles) if self.config.square_root else quantiles
 
 
 def recent(x: Series, lengths: Lengths, count: int) -> tuple[Tensor, Tensor]:

@@ -60,6 +60,8 @@ class Mean(Baseline):
 class SeasonalNaive(Forecaster):
     """Each future step is what it was one season before; a row shorter than a season repeats its last value."""
 
+    transforms = False
+
     @classmethod
     def fit(cls, data: Training) -> Self:
         """Learn the spread from at most 20,000 windows; the median has nothing to learn."""

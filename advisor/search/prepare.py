@@ -116,6 +116,7 @@ def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int |
         horizon=horizon,
         season=season,
         calendar_season=step_season if season <= 1 else 1,
+        nonnegative=all(float(one[:n, 0].min()) >= 0 for one, n in zip(stack, sizes.tolist(), strict=True)),
         folds=folds,
         series=len(stack),
         fold_cuts=fold_cuts,

@@ -44,6 +44,8 @@ class Plan(BaseModel):
     season: int = 1
     calendar_season: int = 1
     """Season that the step of the stamps suggests where the data show none, for baselines to try (forecast)."""
+    nonnegative: bool = False
+    """No value of the target to learn from is negative: forecasters work on its square root."""
     folds: int
     series: int = 1
     """How many there are (forecast)."""

@@ -1,6 +1,6 @@
 """The window of a forecaster to tokens: scaling, seasonal differences, covariates and calendar, in patches.
 
-    z = (y - mean(y)) / deviation(y)                    target, by its own window
+    z = (y - mean(y)) / deviation(y)                    target, by its own window; after its square root if so set
     d_t = z_t - z_{t - season}, 0 before                for each season shorter than the window
     v = (x - mean) / deviation                          covariates, by the training data
     token = W [z, d over the steps of a patch; v and calendar at the last of them; mean of v over them] + b
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from hybrids.heads.forecast import scale_of
 from hybrids.shapes import Series, Tokens
+from hybrids.square_root import signed_root, signed_square
 
 TINY = 1e-5
 
@@ -37,6 +38,8 @@ class WindowConfig(BaseModel):
     """Steps of a token."""
     seasons: tuple[Annotated[int, Field(ge=2)], ...] = ()
     """Lags at which the target is differenced, each a channel of its own."""
+    square_root: bool = False
+    """Take the square root of the target first and square the forecast; for targets that are never negative."""
 
     @model_validator(mode="after")
     def _has_a_target(self) -> Self:
@@ -78,10 +81,18 @@ class WindowFrontend(nn.Module):
 
     def standardise(self, window: Series) -> tuple[Series, Tensor, Tensor]:
         """Return the scaled window (B, L, C), and mean and deviation of its target, (B, 1, 1)."""
-        target = window[..., :1]
+        target = self.transformed(window[..., :1])
         mean, scale = scale_of(target)
         others = (window[..., 1:] - self.mean[1:]) / self.scale[1:]
         return torch.cat([(target - mean) / scale, others], dim=-1), mean, scale
+
+    def transformed(self, target: Tensor) -> Tensor:
+        """Return the target, of any shape, as it is before it is scaled."""
+        return signed_root(target) if self.config.square_root else target
+
+    def restored(self, forecast: Tensor) -> Tensor:
+        """Return the forecast of a transformed target in the target's own unit, the inverse of `transformed`."""
+        return signed_square(forecast) if self.config.square_root else forecast
 
     def forward(self, z: Series) -> Tokens:
         """Return the tokens (B, ceil(L / patch), D) of a scaled window (B, L, C)."""

@@ -10,6 +10,7 @@ from hybrids.frontends.window import WindowConfig, WindowFrontend
 from hybrids.heads.forecast import ForecastConfig
 from hybrids.heads.pooled import ClassifyConfig
 from hybrids.model import ModelConfig
+from hybrids.square_root import signed_root, signed_square
 
 STEPS, PATCH = 22, 5
 
@@ -57,6 +58,21 @@ def test_a_covariate_that_never_changes_does_no_harm():
     assert part.standardise(torch.full((1, STEPS, 4), 5.0, dtype=torch.float64))[0].isfinite().all()
 
 
+def test_the_square_root_comes_before_all_scaling_and_is_squared_again():
+    part, window = frontend(square_root=True), torch.rand(2, STEPS, 4, dtype=torch.float64) * 9
+    z, mean, scale = part.standardise(window)
+    torch.testing.assert_close(z[..., :1] * scale + mean, window[..., :1].sqrt())
+    torch.testing.assert_close(part.restored(z[..., :1] * scale + mean), window[..., :1])
+    torch.testing.assert_close(z[..., 1:], window[..., 1:])
+
+
+def test_root_and_square_are_inverse_monotone_and_odd():
+    y = torch.tensor([-4.0, -1e-6, 0.0, 0.25, 9.0, 1e6], dtype=torch.float64)
+    torch.testing.assert_close(signed_root(y)[[0, 2, 3, 4]], y.new_tensor([-2.0, 0.0, 0.5, 3.0]))
+    torch.testing.assert_close(signed_square(signed_root(y)), y)
+    assert (signed_root(y).diff() > 0).all() and torch.equal(signed_root(-y), -signed_root(y))
+
+
 def model(family="gru", **changes):
     torch.manual_seed(0)
     head = ForecastConfig(horizon=4, look_back=STEPS, season=3, readout="all")
@@ -74,6 +90,18 @@ def test_a_forecast_follows_level_and_size_of_its_target(family):
     other = x.clone()
     other[..., 0] = 7 * x[..., 0] - 3
     torch.testing.assert_close(network(other, lengths), 7 * network(x, lengths) - 3, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["gru", "transformer", "mlp"])
+def test_a_forecast_by_square_roots_follows_the_size_of_its_target_and_keeps_its_quantiles_in_order(family):
+    front = WindowConfig(channels_in=4, calendar=2, patch=PATCH, seasons=(3,), square_root=True)
+    network, lengths = model(family, frontend=front), torch.tensor([30, 25, 22])
+    x = torch.rand(3, 30, 4, dtype=torch.float64)
+    other = x.clone()
+    other[..., 0] = 49 * x[..., 0]
+    found = network(x, lengths)
+    torch.testing.assert_close(network(other, lengths), 49 * found, rtol=1e-3, atol=1e-3)
+    assert (found.diff(dim=-1) >= 0).all()
 
 
 def test_every_channel_is_read():

@@ -86,6 +86,7 @@ def build(family: str, knobs: Knobs, plan: Plan, causal: bool) -> ModelConfig:
             calendar=len(plan.calendar),
             patch=patch,
             seasons=seasons_of(plan.season),
+            square_root=plan.nonnegative,
         ),
         head=ForecastConfig(
             horizon=plan.horizon,

@@ -13,6 +13,7 @@ from advisor.baselines.bank import LEVELS, bank, holt_winters, seasonal_shape, s
 from advisor.baselines.lag_boosting import LagBoosting, boost
 from advisor.baselines.lags import LinearLags, ridges
 from advisor.baselines.smoothing import history
+from hybrids.square_root import signed_root
 
 CLASSIC = Path(__file__).parents[4] / "shared" / "data" / "classic_univariate"
 LEARNT = ("theta", "linear_lags", "exponential_smoothing", "lag_boosting")
@@ -35,6 +36,22 @@ def cut(series, length, horizon):
     places = range(len(series) - length - horizon + 1)
     x = np.stack([series[i : i + length] for i in places]).astype(np.float32)
     return x, np.stack([series[i + length : i + length + horizon, 0] for i in places])
+
+
+@pytest.mark.parametrize("kind", baselines.names("forecast"))
+def test_a_fit_to_square_roots_is_a_fit_to_the_roots_and_its_forecast_squared(kind):
+    random = np.random.default_rng(0)
+    series = (3 + np.sin(np.arange(200) / 2) + 0.3 * random.random(200))[:, None] ** 2
+    x, y = cut(series, 24, 6)
+    by_root = predict(fitted(kind, x, y, season=12, square_root=True), x)
+    plain = fitted(kind, x, y, season=12)
+    if kind in LEARNT:
+        xs, ys = (signed_root(torch.from_numpy(values)).numpy() for values in (x, y))
+        root = predict(fitted(kind, xs, ys, season=12), xs)
+        np.testing.assert_allclose(by_root, root * np.abs(root), rtol=1e-4)
+        assert np.abs(by_root - predict(plain, x)).max() > 1e-3
+    else:
+        np.testing.assert_array_equal(by_root, predict(plain, x))
 
 
 def clockwork(steps=700, seed=0):

@@ -75,6 +75,18 @@ def test_the_loss_is_the_pinball_of_the_target_in_units_of_its_own_window():
             torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
 
 
+def test_where_no_target_is_negative_the_loss_is_that_of_its_square_root():
+    network = built("gru", PLAN.model_copy(update={"nonnegative": True}))
+    x, y, lengths = 9 * torch.rand(8, 24, 4), 9 * torch.rand(8, 6), torch.full((8,), 24)
+    root = x[..., 0].sqrt()
+    mean, scale = root.mean(1), root.std(1, unbiased=False)
+    with torch.no_grad():
+        quantiles = (network(x, lengths).sqrt() - mean[:, None, None]) / scale[:, None, None]
+        wanted = pinball(quantiles, (y.sqrt() - mean[:, None]) / scale[:, None])
+        found = loss_of("forecast", network, (x, lengths, y), TrainConfig())
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+
+
 def test_no_more_is_read_than_there_is():
     assert look_back_steps(48, 24, 700) == 192
     assert look_back_steps(48, 24, 100) == 100

@@ -1,5 +1,7 @@
 """Splits that never leak, and a problem that survives its file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -201,6 +203,14 @@ def test_overlapping_origins_of_a_fold_are_one_where_contenders_are_compared():
 )  # fmt: skip
 def test_a_step_suggests_the_season_of_its_calendar(kind, step, season):
     assert Grid(kind, step, None).season == season
+
+
+def test_a_target_is_called_never_negative_by_what_may_be_learnt_from_alone():
+    steps = np.arange(200.0)
+    for values, wanted in ((steps, True), (steps - 1, False), (np.where(steps > 190, -1, steps), True)):
+        series = (values[:, None].astype(np.float32),)
+        dataset = replace(counting(1, len(values)), series=series)
+        assert prepare(dataset, None, 1, horizon=5, seed=0).plan.nonnegative is wanted
 
 
 def test_where_no_season_is_found_that_of_the_calendar_is_there_for_baselines_to_try():
