@@ -33,5 +33,7 @@ class TrainConfig(BaseModel):
     """Share of the whole at which this rung ends; the learning rate follows the whole."""
     looks: Annotated[int, Field(ge=1)] = 12
     """How often the validation part is scored."""
+    early_looks: bool = False
+    """Look more often at first, and end sooner where the best came very early: see `looks`. For scores without ties."""
     patience: Annotated[int, Field(ge=1)] = 6
-    """Looks without a better score after which training ends."""
+    """Regular looks without a better score after which training ends."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from advisor.records import CurvePoint
 from advisor.training.config import Batches, TrainConfig
+from advisor.training.looks import has_settled, is_due
 from advisor.training.losses import loss_of
 from advisor.training.progress import Progress
 from hybrids.decay import split_by_decay
@@ -28,8 +29,6 @@ from profiles.task import Task
 
 BALANCE, ROUTER_Z = 1e-2, 1e-3
 """Weights of the router losses (Fedus et al. 2021, arXiv:2101.03961; Zoph et al. 2022, arXiv:2202.08906)."""
-JUDGING = 0.1
-"""Largest share of the seconds that go into judging, where seconds are given."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,8 @@ def train(
         at.load(goes_on)
     device = at.live[0].device
     first, before = at.step, at.seconds
-    stale, looked, judging, settled = 0, at.looked, 0.0, False
+    judging, settled = 0.0, False
+    looked_step = at.step
     loss_sum, loss_count = torch.zeros((), device=device), 0
     routed = any(isinstance(part, Router) for part in model.modules())
     live = at.live
@@ -92,10 +92,10 @@ def train(
         elapsed = before + time.monotonic() - began
         done = max(at.step / config.max_steps, elapsed / config.seconds if config.seconds else 0.0)
         over = done >= config.until or time.monotonic() + reserve * judging >= deadline
-        due = max(1 / config.looks, judging / (JUDGING * config.seconds) if config.seconds else 0.0)
-        if at.step > first and (over or done - looked >= due):
-            looked, asked = done, time.monotonic()
-            at.looked = done
+        due = is_due(config, done - at.looked, at.step - looked_step, at.looked, judging)
+        if at.step > first and (over or due):
+            asked = time.monotonic()
+            at.looked, looked_step = done, at.step
             mean_loss = float(loss_sum) / max(1, loss_count)
             if not math.isfinite(mean_loss):
                 why = f"the loss became {mean_loss} by step {at.step}"
@@ -109,11 +109,10 @@ def train(
                 at.curve.append(CurvePoint(step=at.step, seconds=seconds, train_loss=mean_loss, quality=quality))
                 ahead = at.best is None or (quality > at.best if higher_is_better else quality < at.best)
                 if ahead or quality == at.best:  # of equals the later: its average is over more steps
-                    at.mark_best(quality)
-                stale = 0 if ahead else stale + 1
+                    at.mark_best(quality, done)
                 swap(live, at.average)
                 judging = time.monotonic() - asked
-        settled = stale >= config.patience
+                settled = has_settled(config, done, at.best_at, at.kept_at)
         if over or settled:
             break
         rate = min(1.0, done / config.warm_up) if config.warm_up else 1.0

@@ -104,4 +104,5 @@ def training(family: str, knobs: Knobs, plan: Plan, units: int, seconds: float |
         batch=STARTS[FAMILIES[family].kind].batch,
         seconds=seconds,
         max_steps=max_steps,
+        early_looks=True,
     )
