@@ -188,4 +188,5 @@ def history(x: Series, lengths: Lengths, window: int, season: int) -> Tensor:
     back = torch.where(steps < 0, (period - 1 - steps) // period, torch.zeros_like(steps))
     ends = take(x, torch.cat([(end - 1) % period, end - 1], 1))[..., 0]
     change = (ends[:, 1:] - ends[:, :1]) / ((end - 1) // period).clamp_min(1)
-    return take(x, steps + back * period)[..., 0] - back * change
+    moved = torch.where(back > 0, back * change, 0.0)  # a long row's first value, not in the window, may be infinite
+    return take(x, steps + back * period)[..., 0] - moved

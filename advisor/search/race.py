@@ -1,9 +1,10 @@
 """The race: which training is worth doing next. Decisions only; nothing is trained here.
 
 Every family starts with its default. Half of the families go on at each rung (see `rungs`), the better half by the
-plain value on that rung, until two are left; each keeps what it has trained. Time that is left goes to new
-configurations of the families in front: one climbs to the next rung where it is in the best third of its own family's
-values on its rung. Who is still training counts neither for nor against anyone, so no worker waits for another.
+plain value on that rung, until two are left; each keeps what it has trained. Time that is left, as where some settled
+early, goes to families that there was no room for, then to new configurations of the families in front: one climbs to
+the next rung where it is in the best third of its own family's values on its rung. Who is still training counts neither
+for nor against anyone, so no worker waits for another.
 """
 
 import math
@@ -122,11 +123,15 @@ class Race:
         trained = self.trained()
         if not trained:
             return False
-        best = min(trained, key=lambda c: (self.order(c.value), c.number))
-        if best.value == (1.0 if self._sign < 0 else 0.0):
+        if self.perfect():
             return True
+        best = min(trained, key=lambda c: (self.order(c.value), c.number))
         since = sum(c.extra and c.number > best.number and not c.running for c in self.all)
         return best.result.settled and since >= PATIENCE
+
+    def perfect(self) -> bool:
+        """Return whether nothing can be better than what has been found."""
+        return any(c.value == (1.0 if self._sign < 0 else 0.0) for c in self.trained())
 
     def _across(self) -> Candidate | None:
         """Return a default that is in the better half of its rung."""
@@ -134,7 +139,7 @@ class Race:
         for rung, (here, above) in enumerate(zip(self.rungs.sizes, self.rungs.sizes[1:], strict=False)):
             done = [c for c in firsts if c.at(rung) is not None]
             waiting = any(c.running and c.rung <= rung for c in firsts)
-            allowed = len(done) * above // here if waiting else above
+            allowed = min(above, len(done) * above // here) if waiting else above
             found = self._first_idle(done, rung, allowed)
             if found:
                 return found

@@ -45,6 +45,8 @@ class Racing:
                 self._given.setdefault(str(line["family"]), []).append(Knobs.model_validate(line["knobs"]))
         self._refused: list[Gated | Refused] = []
         self._running: dict[Future[Result], tuple[Candidate, NetworkJob]] = {}
+        self._waiting: list[str] = []
+        """Families that there was no room for at the start."""
 
     def _rungs(self, families: int) -> rungs.Rungs:
         at, asked = self.context, self.context.settings
@@ -69,26 +71,32 @@ class Racing:
                 at.outcome.infeasible[family] = why
             elif len(admitted) >= room:
                 at.outcome.not_tried[family] = self._no_room()
-            else:
-                tried = at.gate.admit_or_shrink(family)
-                for one in tried:
-                    if one.why:
-                        at.ledger.record(one, "infeasible", reason=one.why)
-                        self._refused.append(one)
-                last = tried[-1]
-                if isinstance(last, Gated) and not last.why:
-                    admitted.append(last)
-                    if not at.gate.needs_quiet:
-                        self._launch(self._entered(last, extra=False))
-                else:
-                    at.outcome.infeasible[family] = f"even its smallest: {last.why}"
-                    at.outcome.came_near(last.excess, family, last.why)
+                self._waiting.append(family)
+            elif one := self._admitted(family):
+                admitted.append(one)
+                if not at.gate.needs_quiet:
+                    self._launch(self._entered(one, extra=False), first=True)
         if at.gate.needs_quiet:
             for one in admitted:
-                self._launch(self._entered(one, extra=False))
+                self._launch(self._entered(one, extra=False), first=True)
         kept = rungs.sizes_of(max(1, len(admitted)))
         self.race.rungs = rungs.Rungs(kept, self.race.rungs.seconds, self.race.rungs.steps)
         return admitted
+
+    def _admitted(self, family: str) -> Gated | None:
+        """Return the start of a family, shrunk until it keeps the budget; None, on record, where nothing does."""
+        at = self.context
+        tried = at.gate.admit_or_shrink(family)
+        for one in tried:
+            if one.why:
+                at.ledger.record(one, "infeasible", reason=one.why)
+                self._refused.append(one)
+        last = tried[-1]
+        if isinstance(last, Gated) and not last.why:
+            return last
+        at.outcome.infeasible[family] = f"even its smallest: {last.why}"
+        at.outcome.came_near(last.excess, family, last.why)
+        return None
 
     def _no_room(self) -> str:
         if self.context.by_trials:
@@ -121,7 +129,7 @@ class Racing:
         while len(self._running) + len(chosen) < most:
             one = self.race.climber()
             if one is None or not self._worth(one.rung):
-                one = self._newcomer(quiet)
+                one = self._latecomer(quiet) or self._newcomer(quiet)
             if one is None:
                 break
             one.running = True
@@ -135,6 +143,21 @@ class Racing:
     def _worth(self, rung: int) -> bool:
         seconds = self.race.rungs.seconds_of(rung)
         return seconds is None or self.context.clock.until("race") >= WORTH * seconds
+
+    def _latecomer(self, quiet: bool) -> Candidate | None:
+        """Return the start of a family that there was no room for, where others have settled early; see `_newcomer`.
+
+        A default of another family says more than a second configuration: few of those were better in short races.
+        """
+        at = self.context
+        while self._waiting and not at.by_trials and not self.race.perfect():
+            if not self._worth(0) or (at.gate.needs_quiet and not quiet):
+                break
+            family = self._waiting.pop(0)
+            del at.outcome.not_tried[family]
+            if gated := self._admitted(family):
+                return self._entered(gated, extra=False)
+        return None
 
     def _newcomer(self, quiet: bool) -> Candidate | None:
         """Return a new configuration that is worth it and keeps the budget; `quiet`: nothing runs now."""
@@ -189,21 +212,20 @@ class Racing:
         self.race.all.append(candidate)
         return candidate
 
-    def _launch(self, candidate: Candidate) -> None:
+    def _launch(self, candidate: Candidate, first: bool = False) -> None:
         at, rung, shape = self.context, candidate.rung, self.race.rungs
-        starts = not rung and not candidate.extra
         job = at.network_job(
             candidate.gated,
             0,
             at.settings.seed,
-            "final" if starts else "race",  # a start that slow baselines held up is made all the same
+            "final" if first else "race",  # a start that slow baselines held up is made all the same
             shape.whole_s,
             shape.whole_steps,
             goes_on=candidate.key or None,
             until=shape.until(rung),
         )
         candidate.running = True
-        self._running[at.results.submit(job, first=starts)] = (candidate, job)
+        self._running[at.results.submit(job, first=first)] = (candidate, job)
 
     def _finish(self, c: Candidate, job: NetworkJob, result: Result) -> None:
         at = self.context

@@ -54,6 +54,18 @@ def test_a_fit_to_square_roots_is_a_fit_to_the_roots_and_its_forecast_squared(ki
         np.testing.assert_array_equal(by_root, predict(plain, x))
 
 
+@pytest.mark.parametrize("kind", baselines.names("forecast"))
+@pytest.mark.parametrize("old", [0.0, -5.0])
+def test_what_lies_before_the_window_hardly_matters_even_where_it_has_no_logarithm(kind, old):
+    random = np.random.default_rng(0)
+    series = (5 + np.sin(np.arange(300) / 2) + random.random(300))[:, None]
+    x, y = cut(series, 48, 6)
+    model = fitted(kind, x, y, season=12, square_root=True)
+    window = series[-48:].astype(np.float32)[None]
+    longer = np.concatenate([np.full((1, 60, 1), old, np.float32), window], axis=1)
+    np.testing.assert_allclose(predict(model, longer), predict(model, window), rtol=0.02)
+
+
 def clockwork(steps=700, seed=0):
     """Return a series (T, 4) with noise, a covariate that leads it by 6 steps, and the clock of a cycle of 40."""
     random = np.random.default_rng(seed)
