@@ -21,7 +21,7 @@ from advisor.errors import InputError
 from hybrids.square_root import signed_root
 from profiles.task import Task
 
-__all__ = ["QUANTILES", "Baseline", "BaselineConfig", "build", "fit", "names", "transforms"]
+__all__ = ["QUANTILES", "Baseline", "BaselineConfig", "build", "fit", "names"]
 
 _KINDS: dict[str, type[Baseline]] = {
     "majority": Majority,
@@ -46,7 +46,7 @@ def names(task: Task) -> tuple[str, ...]:
     return tuple(kind for kind, model in _KINDS.items() if task in model.tasks)
 
 
-def transforms(kind: str) -> bool:
+def _transforms(kind: str) -> bool:
     """Return whether the kind is fitted to the square root of a target that is never negative."""
     model = _KINDS[kind]
     return issubclass(model, Forecaster) and model.transforms
@@ -115,12 +115,12 @@ def fit(
         horizon=horizon,
         season=season,
         length=int(lengths.max()),
-        square_root=square_root and transforms(kind),
+        square_root=square_root and _transforms(kind),
     )
     values = np.ascontiguousarray(x[:, : config.length], np.float32)
     if config.square_root:
-        values, y = values.copy(), rooted(y)
-        values[..., 0] = rooted(values[..., 0])
+        values, y = values.copy(), _rooted(y)
+        values[..., 0] = _rooted(values[..., 0])
     data = Training(values, lengths.astype(np.int64), y, config, seed)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -131,6 +131,6 @@ def fit(
         torch.set_num_threads(before)
 
 
-def rooted(target: np.ndarray) -> np.ndarray:
+def _rooted(target: np.ndarray) -> np.ndarray:
     """Return the signed square root of an array."""
     return np.asarray(signed_root(torch.from_numpy(np.ascontiguousarray(target))).numpy())

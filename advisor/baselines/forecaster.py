@@ -80,7 +80,7 @@ def seasonal_naive(x: Series, lengths: Lengths, horizon: int, season: int) -> Te
 
 
 def seasonal_scale(x: Series, lengths: Lengths, count: int, season: int) -> Tensor:
-    """Return how much each row changes from one season to the next, (B,), in raw units.
+    """Return how much each row changes from one season to the next, (B,), in the unit of `x`.
 
     The root mean square of the seasonal differences over the last `count` steps, plus one hundredth of the standard
     deviation there, so that a periodic row is not taken for certain. A row not longer than a season is measured with

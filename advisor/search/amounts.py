@@ -72,6 +72,7 @@ class Amounts:
             return BaselineJob(
                 name=contender.family,
                 look_back=look_back_of(at.plan),
+                square_root=at.plan.nonnegative,
                 seed=seed,
                 folder=str(at.results.files),
                 deadline=at.clock.end_of("refit"),

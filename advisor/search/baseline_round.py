@@ -100,4 +100,11 @@ class BaselineRound:
     def _job(self, name: str, seed: int, deadline: float) -> BaselineJob:
         look_back = look_back_of(self.context.plan)
         folder = str(self.context.results.files)
-        return BaselineJob(name=name, look_back=look_back, seed=seed, folder=folder, deadline=min(deadline, NEVER))
+        return BaselineJob(
+            name=name,
+            look_back=look_back,
+            square_root=self.context.plan.nonnegative,
+            seed=seed,
+            folder=folder,
+            deadline=min(deadline, NEVER),
+        )

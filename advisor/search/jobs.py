@@ -75,6 +75,8 @@ class BaselineJob(BaseJob):
     kind: Literal["baseline"] = "baseline"
     name: str
     look_back: int
+    square_root: bool = False
+    """Of the target, which is never negative (forecast)."""
     everything: bool = False
     """Fit it once, on the test part too, and score nothing."""
     only: int | None = None

@@ -116,7 +116,9 @@ def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int |
         horizon=horizon,
         season=season,
         calendar_season=step_season if season <= 1 else 1,
-        nonnegative=all(float(one[:n, 0].min()) >= 0 for one, n in zip(stack, sizes.tolist(), strict=True)),
+        nonnegative=_is_nonnegative(
+            stack, np.maximum(2, sizes - (folds * fold_cuts - 1) * (stride or horizon) - horizon)
+        ),
         folds=folds,
         series=len(stack),
         fold_cuts=fold_cuts,
@@ -156,6 +158,11 @@ def origins(length: int, horizon: int, series: int) -> tuple[int, int, int]:
     if stride < 1:
         stride, cuts = 1, max(1, (judging - horizon + 1) // folds)
     return folds, cuts, stride if stride < horizon and folds * cuts > 1 else 0
+
+
+def _is_nonnegative(series: SeriesStack, sizes: np.ndarray) -> bool:
+    """Return whether no target in the first `sizes` steps of any series is negative."""
+    return all(float(one[:n, 0].min()) >= 0 for one, n in zip(series, sizes.tolist(), strict=True))
 
 
 def _scales(series: SeriesStack, sizes: np.ndarray, season: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The race: which training is worth doing next. Decisions only; nothing is trained here.
 
 Every family starts with its default. Half of the families go on at each rung (see `rungs`), the better half by the
-plain value on that rung, until two are left; each keeps what it has trained. Time that is left, as where some settled
+plain value on that rung, until two are left; each keeps what it has trained. Time that is left, where some settled
 early, goes to families that there was no room for, then to new configurations of the families in front: one climbs to
 the next rung where it is in the best third of its own family's values on its rung. Who is still training counts neither
 for nor against anyone, so no worker waits for another.
@@ -30,6 +30,7 @@ class Candidate:
         number: Of its trial.
         gated: What it is and costs.
         extra: Whether a sampler proposed it; else it is its family's default, or the best from earlier runs.
+        late: Whether its family started after the others.
         values: Quality after each rung.
         result: Of the last rung.
         key: Of the job of the last rung; empty before.
@@ -45,6 +46,7 @@ class Candidate:
     key: str = ""
     running: bool = False
     failed: str = ""
+    late: bool = False
 
     @property
     def family(self) -> str:
@@ -138,7 +140,7 @@ class Race:
         firsts = [c for c in self.all if not c.extra]
         for rung, (here, above) in enumerate(zip(self.rungs.sizes, self.rungs.sizes[1:], strict=False)):
             done = [c for c in firsts if c.at(rung) is not None]
-            waiting = any(c.running and c.rung <= rung for c in firsts)
+            waiting = any(c.running and c.rung <= rung and not c.late for c in firsts)
             allowed = min(above, len(done) * above // here) if waiting else above
             found = self._first_idle(done, rung, allowed)
             if found:

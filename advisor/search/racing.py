@@ -145,7 +145,7 @@ class Racing:
         return seconds is None or self.context.clock.until("race") >= WORTH * seconds
 
     def _latecomer(self, quiet: bool) -> Candidate | None:
-        """Return the start of a family that there was no room for, where others have settled early; see `_newcomer`.
+        """Return the start of a family that there was no room for, where a worker is free and there is time.
 
         A default of another family says more than a second configuration: few of those were better in short races.
         """
@@ -154,9 +154,14 @@ class Racing:
             if not self._worth(0) or (at.gate.needs_quiet and not quiet):
                 break
             family = self._waiting.pop(0)
+            gated = self._admitted(family)
+            if gated and not self._worth(0):  # measuring it took the time
+                break
             del at.outcome.not_tried[family]
-            if gated := self._admitted(family):
-                return self._entered(gated, extra=False)
+            if gated:
+                found = self._entered(gated, extra=False)
+                found.late = True
+                return found
         return None
 
     def _newcomer(self, quiet: bool) -> Candidate | None:

@@ -36,4 +36,4 @@ class TrainConfig(BaseModel):
     early_looks: bool = False
     """Look more often at first, and end sooner where the best came very early: see `looks`. For scores without ties."""
     patience: Annotated[int, Field(ge=1)] = 6
-    """Regular looks without a better score after which training ends."""
+    """Looks of a rung without a better score after which training ends; with early looks, the time of so many."""

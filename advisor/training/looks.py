@@ -5,6 +5,9 @@ first of these: so there may be early looks, the first after a sixteenth of that
 as judging costs next to nothing. Accuracies of few cases are too coarse to be picked from that often.
 """
 
+from collections.abc import Sequence
+
+from advisor.records import CurvePoint
 from advisor.training.config import TrainConfig
 
 JUDGING = 0.1
@@ -16,10 +19,17 @@ FIRST, FURTHER = 1 / 16, 1 / 3
 LEAST_STEPS = 10
 """Between two early looks."""
 LEAST_WAIT, WAIT = 0.2, 4.0
-"""A training ends where all scores are worse for this share of the whole, and so many times what the best took."""
+"""A training settles where all scores are worse for this share of the whole, and so many times what the best took."""
+LEAST_WORSE = 3
+"""Looks without a better score, whatever the share, before a training settles."""
 
 
-def is_due(config: TrainConfig, since: float, steps: int, looked: float, judging_s: float) -> bool:
+def share(config: TrainConfig, step: int, seconds: float) -> float:
+    """Return the share of the whole training that is done after `step` steps and `seconds`."""
+    return max(step / config.max_steps, seconds / config.seconds if config.seconds else 0.0)
+
+
+def is_due(config: TrainConfig, since: float, steps: int, looked: float, judging_s: float | None) -> bool:
     """Return whether to look now.
 
     Args:
@@ -27,24 +37,27 @@ def is_due(config: TrainConfig, since: float, steps: int, looked: float, judging
         since: Share of the training since the last look.
         steps: Steps since then.
         looked: Share of the training that was done at the last look.
-        judging_s: What the last look took.
+        judging_s: What the last look took; None where that is not known.
     """
     regular = 1 / config.looks
-    cost = judging_s / config.seconds if config.seconds else 0.0
+    cost = (judging_s or 0.0) / config.seconds if config.seconds else 0.0
     early = max(FURTHER * looked, FIRST * regular, cost / LITTLE)
-    if config.early_looks and early < regular and steps >= LEAST_STEPS and since >= early:
+    known = judging_s is not None or not looked
+    if config.early_looks and known and early < regular and steps >= LEAST_STEPS and since >= early:
         return True
     return since >= max(regular, cost / JUDGING)
 
 
-def has_settled(config: TrainConfig, done: float, best_at: float, kept_at: float) -> bool:
-    """Return whether nothing was better for so long that the training may end.
+def has_settled(config: TrainConfig, curve: Sequence[CurvePoint], best: float) -> bool:
+    """Return whether nothing was better for so long that a training with early looks may end.
 
     Args:
         config: Of the training; its `patience` is read.
-        done: Share of the training that is done.
-        best_at: Share that was done when the score was last better than all before.
-        kept_at: Share that was done when it was last as good as the best.
+        curve: All looks, not empty.
+        best: The best score among them.
     """
-    early = config.early_looks and done - kept_at >= max(LEAST_WAIT, WAIT * kept_at)
-    return early or done - best_at >= config.patience / config.looks
+    where = [share(config, point.step, point.seconds) for point in curve]
+    bests = [i for i, point in enumerate(curve) if point.quality == best] or [0]  # a score that is no number
+    first, last, end = bests[0], bests[-1], len(curve) - 1
+    worse = end - last >= LEAST_WORSE and where[end] - where[last] >= max(LEAST_WAIT, WAIT * where[last])
+    return worse or (end - first >= LEAST_WORSE and where[end] - where[first] >= config.patience / config.looks)

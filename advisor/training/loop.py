@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from advisor.records import CurvePoint
 from advisor.training.config import Batches, TrainConfig
-from advisor.training.looks import has_settled, is_due
+from advisor.training.looks import has_settled, is_due, share
 from advisor.training.losses import loss_of
 from advisor.training.progress import Progress
 from hybrids.decay import split_by_decay
@@ -82,7 +82,9 @@ def train(
         at.load(goes_on)
     device = at.live[0].device
     first, before = at.step, at.seconds
-    judging, settled = 0.0, False
+    judging_s: float | None = None
+    stale, settled = 0, False
+    looked = share(config, at.curve[-1].step, at.curve[-1].seconds) if at.curve else 0.0
     looked_step = at.step
     loss_sum, loss_count = torch.zeros((), device=device), 0
     routed = any(isinstance(part, Router) for part in model.modules())
@@ -90,12 +92,12 @@ def train(
     model.train()
     while True:
         elapsed = before + time.monotonic() - began
-        done = max(at.step / config.max_steps, elapsed / config.seconds if config.seconds else 0.0)
-        over = done >= config.until or time.monotonic() + reserve * judging >= deadline
-        due = is_due(config, done - at.looked, at.step - looked_step, at.looked, judging)
+        done = share(config, at.step, elapsed)
+        over = done >= config.until or time.monotonic() + reserve * (judging_s or 0.0) >= deadline
+        due = is_due(config, done - looked, at.step - looked_step, looked, judging_s)
         if at.step > first and (over or due):
             asked = time.monotonic()
-            at.looked, looked_step = done, at.step
+            looked, looked_step = done, at.step
             mean_loss = float(loss_sum) / max(1, loss_count)
             if not math.isfinite(mean_loss):
                 why = f"the loss became {mean_loss} by step {at.step}"
@@ -109,10 +111,12 @@ def train(
                 at.curve.append(CurvePoint(step=at.step, seconds=seconds, train_loss=mean_loss, quality=quality))
                 ahead = at.best is None or (quality > at.best if higher_is_better else quality < at.best)
                 if ahead or quality == at.best:  # of equals the later: its average is over more steps
-                    at.mark_best(quality, done)
+                    at.mark_best(quality)
+                stale = 0 if ahead else stale + 1
+                assert at.best is not None
+                settled = has_settled(config, at.curve, at.best) if config.early_looks else stale >= config.patience
                 swap(live, at.average)
-                judging = time.monotonic() - asked
-                settled = has_settled(config, done, at.best_at, at.kept_at)
+                judging_s = time.monotonic() - asked
         if over or settled:
             break
         rate = min(1.0, done / config.warm_up) if config.warm_up else 1.0

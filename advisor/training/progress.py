@@ -31,11 +31,8 @@ class Progress:
         average: Running average of every parameter, in the model's order.
         best_weights: Parameters and buffers that scored best, in the order of `values`; None before the first score.
         best: Their score.
-        best_at: Share of the training that was done when a score was last better than all before.
-        kept_at: The same of the weights that are kept, which of equals are the latest.
         step: Steps made.
         seconds: Of training and judging.
-        looked: Share of the training that was done at the last look.
         curve: One point a look.
     """
 
@@ -45,11 +42,8 @@ class Progress:
     average: list[Tensor]
     best_weights: list[Tensor] | None = None
     best: float | None = None
-    best_at: float = 0.0
-    kept_at: float = 0.0
     step: int = 0
     seconds: float = 0.0
-    looked: float = 0.0
     curve: list[CurvePoint] = field(default_factory=list)
 
     @property
@@ -62,9 +56,8 @@ class Progress:
         return [*self.model.parameters(), *self.model.buffers()]
 
     @torch.no_grad()
-    def mark_best(self, quality: float, done: float) -> None:
-        """Keep a copy of the weights as they are now, when the share `done` of the training is done."""
-        self.best_at, self.kept_at = self.best_at if quality == self.best else done, done
+    def mark_best(self, quality: float) -> None:
+        """Keep a copy of the weights as they are now."""
         self.best, self.best_weights = quality, [v.detach().clone() for v in self.values()]
 
     @torch.no_grad()
@@ -88,10 +81,7 @@ class Progress:
         facts = {
             "step": self.step,
             "seconds": self.seconds,
-            "looked": self.looked,
             "best": self.best,
-            "best_at": self.best_at,
-            "kept_at": self.kept_at,
             "curve": [point.model_dump() for point in self.curve],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,6 +112,4 @@ class Progress:
         if "cuda" in held and device.type == "cuda":
             torch.cuda.set_rng_state(held["cuda"], device)
         self.step, self.seconds, self.best = facts["step"], facts["seconds"], facts["best"]
-        self.looked = facts["looked"]
-        self.best_at, self.kept_at = facts.get("best_at", 0.0), facts.get("kept_at", 0.0)
         self.curve = [CurvePoint(**point) for point in facts["curve"]]

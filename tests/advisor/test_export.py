@@ -111,6 +111,19 @@ def test_a_saved_baseline_comes_back_with_the_same_answers(kind, task, tmp_path)
         torch.testing.assert_close(model(x, lengths), load_model(tmp_path)[0](x, lengths), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["theta", "linear_lags", "exponential_smoothing", "lag_boosting"])
+def test_a_saved_baseline_that_works_on_square_roots_does_so_when_it_comes_back(kind, tmp_path):
+    draw = np.random.default_rng(0)
+    x, y = draw.gamma(2, 3, (60, 60, 1)).astype(np.float32), draw.gamma(2, 3, (60, 4))
+    model = baselines.fit(kind, "forecast", x, np.full(60, 60), y, season=6, horizon=4, square_root=True)
+    save_model(model, tmp_path, card("forecast", kind, baseline=True))
+    loaded, _ = load_model(tmp_path)
+    assert loaded.config.square_root
+    with torch.no_grad():
+        found, wanted = (one(torch.from_numpy(x), torch.full((60,), 60)) for one in (loaded, model))
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_loading_leaves_the_random_state_alone(tmp_path):
     save_model(network("gru", "classify"), tmp_path, card("classify"))
     before = torch.get_rng_state()

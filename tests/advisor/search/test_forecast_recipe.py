@@ -16,6 +16,7 @@ from advisor.training.config import TrainConfig
 from advisor.training.losses import loss_of
 from hybrids.families import FAMILIES
 from hybrids.heads.forecast import pinball
+from hybrids.square_root import signed_root
 
 PLAN = Plan(
     task="forecast", channels=4, covariates=("u",), calendar=("hour_sin", "hour_cos"), horizon=6, season=4, folds=3,
@@ -81,7 +82,7 @@ def test_where_no_target_is_negative_the_loss_is_that_of_its_square_root():
     root = x[..., 0].sqrt()
     mean, scale = root.mean(1), root.std(1, unbiased=False)
     with torch.no_grad():
-        quantiles = (network(x, lengths).sqrt() - mean[:, None, None]) / scale[:, None, None]
+        quantiles = (signed_root(network(x, lengths)) - mean[:, None, None]) / scale[:, None, None]
         wanted = pinball(quantiles, (y.sqrt() - mean[:, None]) / scale[:, None])
         found = loss_of("forecast", network, (x, lengths, y), TrainConfig())
     torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
@@ -101,9 +102,11 @@ def test_a_season_of_a_day_reads_the_same_hour_a_week_ago_where_the_history_is_l
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["mlp", "gru", "transformer"])
-def test_the_exported_file_answers_as_the_model_does(family, tmp_path: Path):
-    network = built(family, LONG, width=16)
+@pytest.mark.parametrize(
+    ("family", "nonnegative"), [("mlp", False), ("mlp", True), ("gru", True), ("transformer", False)]
+)
+def test_the_exported_file_answers_as_the_model_does(family, nonnegative, tmp_path: Path):
+    network = built(family, LONG.model_copy(update={"nonnegative": nonnegative}), width=16)
     torch.nn.init.normal_(network.head.out.weight, std=0.1)
     card = ModelCard(
         task="forecast", family=family, baseline=False, channels=("y", "u", *LONG.calendar), calendar=LONG.calendar,

@@ -4,13 +4,17 @@ from itertools import pairwise
 
 import pytest
 
+from advisor.records import CurvePoint
 from advisor.training.config import TrainConfig
 from advisor.training.looks import JUDGING, LEAST_STEPS, LITTLE, has_settled, is_due
+
+EARLY = TrainConfig(early_looks=True, max_steps=1000)
+TIMED = TrainConfig(early_looks=True, seconds=20.0)
 
 
 def looks(config, steps, judging_s=0.0):
     """Return the shares of a training of so many steps at which it is looked at."""
-    found, looked, at, cost = [], 0.0, 0, 0.0
+    found, looked, at, cost = [], 0.0, 0, None
     for step in range(1, steps + 1):
         done = step / steps
         if is_due(config, done - looked, step - at, looked, cost):
@@ -20,8 +24,7 @@ def looks(config, steps, judging_s=0.0):
 
 
 def test_where_judging_is_free_the_first_look_is_early_and_none_is_late():
-    config = TrainConfig(early_looks=True, seconds=20.0)
-    found = looks(config, 4000)
+    config, found = TIMED, looks(TIMED, 4000)
     assert found[0] < 0.006
     gaps = [b - a for a, b in pairwise(found)]
     assert all(a <= b + 1e-3 for a, b in pairwise(gaps))
@@ -32,7 +35,6 @@ def test_where_judging_is_free_the_first_look_is_early_and_none_is_late():
 def test_without_early_looks_all_are_as_far_apart():
     plain = TrainConfig(seconds=20.0)
     assert looks(plain, 1200)[:11] == pytest.approx([k / 12 for k in range(1, 12)], abs=0.01)
-    assert not has_settled(plain, 0.4, best_at=0.01, kept_at=0.01)
 
 
 def test_few_steps_are_looked_at_as_before():
@@ -41,8 +43,7 @@ def test_few_steps_are_looked_at_as_before():
 
 @pytest.mark.parametrize("judging_s", [0.01, 0.1, 1.0, 10.0])
 def test_judging_takes_no_more_than_its_share_of_the_seconds(judging_s):
-    config = TrainConfig(early_looks=True, seconds=20.0)
-    found = looks(config, 4000, judging_s)
+    config, found = TIMED, looks(TIMED, 4000, judging_s)
     spent = judging_s * (len(found) - 1) / config.seconds  # what the first look takes, nobody knows before it
     assert spent <= JUDGING
     early = [b - a for a, b in pairwise(found) if b - a < 1 / config.looks - 1e-9]
@@ -50,20 +51,36 @@ def test_judging_takes_no_more_than_its_share_of_the_seconds(judging_s):
 
 
 def test_early_looks_are_some_steps_apart():
-    found = looks(TrainConfig(early_looks=True, seconds=20.0), 200)
+    found = looks(TIMED, 200)
     assert min(b - a for a, b in pairwise(found)) >= LEAST_STEPS / 200 - 1e-9
 
 
-def test_a_training_whose_best_came_very_early_ends_sooner():
-    config = TrainConfig(early_looks=True)
-    shares = [d / 1000 for d in range(1001)]
-    ends = [next(d for d in shares if has_settled(config, d, best, best)) for best in (0.01, 0.1, 0.3)]
-    assert ends == pytest.approx([0.21, 0.5, 0.8], abs=2e-3)
-    assert not has_settled(config, 1.0, 0.6, 0.6)
+def first_settled(qualities, config=EARLY):
+    """Return the share of a training at which it has settled; `qualities` are of even looks, more is better."""
+    curve = []
+    for i, quality in enumerate(qualities, 1):
+        step = round(i / len(qualities) * config.max_steps)
+        curve.append(CurvePoint(step=step, seconds=0.0, train_loss=1.0, quality=quality))
+        if has_settled(config, curve, max(point.quality for point in curve)):
+            return i / len(qualities)
+    return None
 
 
-def test_equal_scores_are_waited_for_up_to_the_patience():
-    config = TrainConfig(early_looks=True)
-    assert not has_settled(config, 0.4, best_at=0.01, kept_at=0.4)
-    assert has_settled(config, 0.52, best_at=0.01, kept_at=0.52)
-    assert has_settled(TrainConfig(early_looks=True, looks=100, patience=3), 0.031, 0.0, 0.0)
+@pytest.mark.parametrize(("best", "end"), [(1, 0.21), (10, 0.5), (30, 0.8), (60, None)])
+def test_a_training_whose_best_came_very_early_ends_sooner(best, end):
+    assert first_settled([float(i) if i <= best else 0.0 for i in range(1, 101)]) == (
+        end and pytest.approx(end, abs=0.011)
+    )
+
+
+def test_equal_scores_are_waited_for_as_long_as_patience_says():
+    assert first_settled([1.0] * 100) == pytest.approx(0.51, abs=0.011)
+
+
+def test_a_single_worse_score_never_ends_a_training_however_late_it_comes():
+    assert first_settled([1.0, 0.0, 0.0]) is None
+    assert first_settled([1.0, 0.0, 0.0, 0.0, 0.0]) == 0.8
+
+
+def test_scores_that_are_no_numbers_end_a_training_too():
+    assert first_settled([float("nan")] * 100) is not None

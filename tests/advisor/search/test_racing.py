@@ -1,5 +1,6 @@
 """Families that there was no room for start where time is left, before any second configuration."""
 
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +17,8 @@ def racing(values, waiting, *, worth=True, by_trials=False, needs_quiet=False, r
     gate = SimpleNamespace(needs_quiet=needs_quiet)
     outcome = SimpleNamespace(not_tried=dict.fromkeys(waiting, "no time"), infeasible={})
     one.context = SimpleNamespace(by_trials=by_trials, gate=gate, outcome=outcome)
-    one._worth = lambda rung: worth
+    answers = iter(worth) if isinstance(worth, list) else itertools.repeat(worth)
+    one._worth = lambda rung: next(answers)
     one._admitted = lambda family: None if family in refused else Plain(family)
     one._entered = lambda gated, extra: Candidate(9, gated, extra)
     return one
@@ -25,7 +27,7 @@ def racing(values, waiting, *, worth=True, by_trials=False, needs_quiet=False, r
 def test_a_family_that_waits_starts_as_its_default_and_counts_as_tried():
     one = racing({"a": 0.9, "b": 0.8}, ["c", "d"])
     found = one._latecomer(quiet=False)
-    assert (found.family, found.extra, found.rung) == ("c", False, 0)
+    assert (found.family, found.extra, found.late, found.rung) == ("c", False, True, 0)
     assert list(one.context.outcome.not_tried) == ["d"]
     assert one._latecomer(quiet=False).family == "d"
     assert one._latecomer(quiet=False) is None
@@ -35,7 +37,9 @@ def test_one_that_cannot_keep_the_budget_gives_way_to_the_next():
     assert racing({"a": 0.9}, ["c", "d"], refused=["c"])._latecomer(quiet=False).family == "d"
 
 
-@pytest.mark.parametrize("why", [{"worth": False}, {"by_trials": True}, {"needs_quiet": True}])
+@pytest.mark.parametrize(
+    "why", [{"worth": False}, {"worth": [True, False]}, {"by_trials": True}, {"needs_quiet": True}]
+)
 def test_none_starts_without_time_by_trials_or_where_it_could_not_be_measured_alone(why):
     one = racing({"a": 0.9}, ["c"], **why)
     assert one._latecomer(quiet=False) is None
@@ -44,6 +48,15 @@ def test_none_starts_without_time_by_trials_or_where_it_could_not_be_measured_al
 
 def test_none_starts_where_the_best_is_perfect():
     assert racing({"a": 1.0}, ["c"])._latecomer(quiet=True) is None
+
+
+def test_a_latecomer_in_training_holds_nobody_back():
+    race = race_of({"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0})
+    race.all[0].running = True
+    race.all[0].values.append(1.0)
+    race.all[3].failed, race.all[3].values = "no memory", []
+    race.all.append(Candidate(9, Plain("e"), False, running=True, late=True))
+    assert race.climber().family == "b"
 
 
 def test_a_latecomer_climbs_where_it_is_among_the_best_of_its_rung():

@@ -1,5 +1,6 @@
 """The loop learns, keeps its best, keeps the clock and reports what goes wrong."""
 
+import itertools
 import time
 
 import numpy as np
@@ -81,6 +82,22 @@ def test_the_best_weights_are_kept_not_the_last():
 def test_it_stops_early_when_nothing_gets_better():
     done = run(tiny_model(), TrainConfig(max_steps=1000, looks=100, patience=3), judge=lambda: 0.5)
     assert done.steps < 100
+
+
+def test_a_forecaster_that_is_best_at_once_is_looked_at_early_and_ends_soon():
+    scores = iter([0.9, *[0.5] * 100])
+    config = TrainConfig(max_steps=2000, early_looks=True)
+    done = run(tiny_model(), config, judge=lambda: next(scores))
+    assert done.curve[0].step < 20 and len(done.curve) > 4
+    assert done.settled and done.best == 0.9 and 0.2 <= done.steps / 2000 < 0.3
+
+
+def test_a_longer_training_that_goes_on_is_looked_at_all_along(tmp_path):
+    ended, scores = TrainConfig(max_steps=24, looks=4), itertools.count()
+    run(tiny_model(), ended, judge=lambda: next(scores), keep=tmp_path / "p.safetensors")
+    longer = TrainConfig(max_steps=48, looks=4)
+    done = run(tiny_model(), longer, judge=lambda: next(scores), goes_on=tmp_path / "p.safetensors")
+    assert [point.step for point in done.curve] == [6, 12, 18, 24, 36, 48]
 
 
 def test_the_clock_ends_the_training():
