@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from advisor import baselines, metrics
 from advisor.data.rows import Rows
+from advisor.search.held_looks import held_looks
 from advisor.search.jobs import (
     NO_TIME,
     TEST,
@@ -73,7 +75,11 @@ def run_network(job: NetworkJob, problem: Problem) -> Result:
     quick = {k: part.take(spread(len(part), MOST_JUDGED // len(parts))) for k, part in parts.items()}
     scored = sum(map(len, parts.values())) + (len(problem.test) if job.test else 0)
 
+    held = held_looks(plan.task, parts, job.goes_on is not None) if job.units else None
+
     def judge() -> float:
+        if held is not None:
+            return held.look(answer)
         return float(np.mean([metrics.summarise(plan.task, problem.score(answer, part)) for part in quick.values()]))
 
     done = train(
@@ -99,6 +105,7 @@ def run_network(job: NetworkJob, problem: Problem) -> Result:
         {k: (answer, part) for k, part in parts.items()},
         (answer, test_rows(problem, look_back)) if job.test else None,
         answers_of(job.folder, key) if job.units else None,
+        {fold_name(k): answers for k, answers in held.answers().items()} if held is not None else {},
     )
     return Result(
         seconds=done.seconds,
@@ -175,7 +182,12 @@ def run_committee(job: CommitteeJob, problem: Problem) -> Result:
     model = committee(job.model, [weights_of(job.folder, key) for key in job.members]).to(job.device)
     look_back, answer = look_back_of(job.model, plan), answering(model)
     asked = {k: (answer, problem.judged(k, look_back)) for k in job.folds}
-    found = _scored(problem, asked, (answer, test_rows(problem, look_back)))
+    files = [answers_of(job.folder, key) for key in job.members]
+    given: dict[str, np.ndarray] = {}
+    if plan.task == "forecast" and all(file.exists() for file in files):  # as in the final: see `held_looks`
+        each = [load_arrays(file) for file in files]
+        given = {fold_name(k): np.mean([one[fold_name(k)] for one in each], axis=0) for k in job.folds}
+    found = _scored(problem, asked, (answer, test_rows(problem, look_back)), given=given)
     return Result(folds=found.folds, units=found.units, test=found.test)
 
 
@@ -212,6 +224,7 @@ def _scored(
     judged: Mapping[int, tuple[Answer, Rows]],
     test: tuple[Answer, Rows] | None = None,
     keep: Path | None = None,
+    given: Mapping[str, np.ndarray] | None = None,
 ) -> _Scored:
     """Return how good the answers are.
 
@@ -220,9 +233,11 @@ def _scored(
         judged: Fold -> who answers, and the units that are asked for.
         test: The same of the test part.
         keep: File for the answers themselves; see `jobs.answers_of`.
+        given: Answers that are known already, by name.
     """
     task, asked = problem.plan.task, {fold_name(k): one for k, one in judged.items()} | ({TEST: test} if test else {})
-    answers = {name: answers_to(*one) for name, one in asked.items()}
+    given = given or {}
+    answers = {name: given[name] if name in given else answers_to(*one) for name, one in asked.items()}
     scores = {name: metrics.units(task, answers[name], rows.y, rows.scale) for name, (_, rows) in asked.items()}
     if keep is not None:
         kept = {name: np.ascontiguousarray(a[..., 1:2] if task == "forecast" else a) for name, a in answers.items()}
