@@ -39,8 +39,9 @@ def units(task: Task, answer: np.ndarray, truth: np.ndarray, scale: np.ndarray |
 
     Args:
         task: Which metric.
-        answer: logits (N, K); numbers (N,); quantiles (N, H, Q) with the median in the middle, or it alone.
-        truth: class indices (N,); numbers (N,); values (N, H), NaN where there is none.
+        answer: logits (N, K); numbers (N,); quantiles (N, H, Q) with the median in the middle, or it alone. The score
+            of one that is no number is none either.
+        truth: class indices (N,); numbers (N,); values (N, H), NaN where there is none, but at least one a unit.
         scale: For forecast, the seasonal naive error of each unit's series, (N,).
     """
     if task == "classify":
@@ -48,7 +49,9 @@ def units(task: Task, answer: np.ndarray, truth: np.ndarray, scale: np.ndarray |
     if task == "regress":
         return np.asarray((answer - truth) ** 2, dtype=np.float64)
     assert scale is not None
-    return np.asarray(np.nanmean(np.abs(answer[..., answer.shape[-1] // 2] - truth), axis=1) / scale, dtype=np.float64)
+    known = ~np.isnan(truth)
+    missed = np.where(known, np.abs(answer[..., answer.shape[-1] // 2] - truth), 0.0)
+    return np.asarray(missed.sum(axis=1, dtype=np.float64) / known.sum(axis=1) / scale, dtype=np.float64)
 
 
 def summarise(task: Task, scores: np.ndarray) -> float:

@@ -44,7 +44,6 @@ class HeldLooks:
         found = {}
         for k in self._parts:
             others = [sign * float(np.mean([q for j, q in one.items() if j != k])) for one in self._qualities]
-            others = [np.inf if np.isnan(value) else value for value in others]
             found[k] = self._answers[max(i for i, value in enumerate(others) if value == min(others))][k]
         return found
 

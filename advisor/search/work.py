@@ -234,10 +234,16 @@ def _scored(
         test: The same of the test part.
         keep: File for the answers themselves; see `jobs.answers_of`.
         given: Answers that are known already, by name.
+
+    Raises:
+        FloatingPointError: An answer is not a finite number: the job has failed.
     """
     task, asked = problem.plan.task, {fold_name(k): one for k, one in judged.items()} | ({TEST: test} if test else {})
     given = given or {}
     answers = {name: given[name] if name in given else answers_to(*one) for name, one in asked.items()}
+    for name, answer in answers.items():
+        if lost := int((~np.isfinite(answer.reshape(len(answer), -1)).all(1)).sum()):
+            raise FloatingPointError(f"{lost} of {len(answer)} answers to {name} are not finite numbers")
     scores = {name: metrics.units(task, answers[name], rows.y, rows.scale) for name, (_, rows) in asked.items()}
     if keep is not None:
         kept = {name: np.ascontiguousarray(a[..., 1:2] if task == "forecast" else a) for name, a in answers.items()}

@@ -57,7 +57,7 @@ def has_settled(config: TrainConfig, curve: Sequence[CurvePoint], best: float) -
         best: The best score among them.
     """
     where = [share(config, point.step, point.seconds) for point in curve]
-    bests = [i for i, point in enumerate(curve) if point.quality == best] or [0]  # a score that is no number
+    bests = [i for i, point in enumerate(curve) if point.quality == best]
     first, last, end = bests[0], bests[-1], len(curve) - 1
     worse = end - last >= LEAST_WORSE and where[end] - where[last] >= max(LEAST_WAIT, WAIT * where[last])
     return worse or (end - first >= LEAST_WORSE and where[end] - where[first] >= config.patience / config.looks)

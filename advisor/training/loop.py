@@ -106,6 +106,9 @@ def train(
             if judge:
                 swap(live, at.average)
                 quality = judge()
+                if not math.isfinite(quality):
+                    why = f"its answers were no numbers by step {at.step}"
+                    return Trained(tuple(at.curve), at.step, elapsed, None, failed=why)
                 model.train()
                 seconds = before + time.monotonic() - began
                 at.curve.append(CurvePoint(step=at.step, seconds=seconds, train_loss=mean_loss, quality=quality))

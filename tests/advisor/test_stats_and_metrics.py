@@ -31,6 +31,13 @@ def test_steps_without_truth_do_not_count():
     assert metrics.units("forecast", forecast, np.array([[1.0, np.nan]]), np.array([1.0]))[0] == 1.0
 
 
+def test_an_answer_that_is_no_number_is_not_left_out_where_there_is_truth():
+    forecast = np.array([[[1.0], [np.nan]], [[np.nan], [2.0]]])
+    truth = np.array([[2.0, np.nan], [2.0, 2.0]])
+    scores = metrics.units("forecast", forecast, truth, np.ones(2))
+    assert scores[0] == 1.0 and np.isnan(scores[1])
+
+
 def test_the_interval_holds_the_value_and_shrinks_with_the_sample():
     few = metrics.measured("classify", np.tile([1.0, 0.0], 20), "x")
     many = metrics.measured("classify", np.tile([1.0, 0.0], 2000), "x")

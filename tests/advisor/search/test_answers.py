@@ -9,6 +9,7 @@ import torch
 from safetensors.numpy import load_file
 
 from advisor import metrics
+from advisor.baselines.simple import LastValue
 from advisor.ensemble import Ensemble
 from advisor.search.ensembles import Ensembles, Voice
 from advisor.search.gate import cost_of
@@ -18,6 +19,7 @@ from advisor.search.prepare import prepare
 from advisor.search.recipes import build, start, training
 from advisor.search.windows import test_rows as rows_of_the_test
 from advisor.search.work import committee, run
+from advisor.search.worker import failure
 from advisor.training.loop import answering
 from profiles.budget import Budget
 from tests.advisor.search.test_problem import counting, labelled
@@ -65,6 +67,21 @@ def test_the_answers_on_disk_give_the_scores_of_the_result(problem, tmp_path):
         for name, answer in answers.items():
             rows = truth(problem, name)
             assert metrics.units(task, answer, rows.y, rows.scale) == pytest.approx(scored[name])
+
+
+def test_an_answer_with_one_step_that_is_no_number_fails_the_job(tmp_path, monkeypatch):
+    problem = prepare(counting(), None, 1, 4, seed=0)
+    true = LastValue.median
+
+    def broken(self, x, lengths):
+        answer = true(self, x, lengths)
+        answer[-1, -1] = torch.nan
+        return answer
+
+    monkeypatch.setattr(LastValue, "median", broken, raising=True)
+    with pytest.raises(FloatingPointError, match="answers to fold 0 are not finite") as raised:
+        run(baseline_job(problem, tmp_path, "last_value"), problem)
+    assert "not finite" in failure(raised.value).failed
 
 
 def contender(name, jobs, results, weights=""):

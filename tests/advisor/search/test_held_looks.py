@@ -46,13 +46,6 @@ def test_where_all_folds_agree_it_is_the_best_look_and_of_equals_the_latest():
     assert held.answers()[0] is held._answers[1][0]
 
 
-@pytest.mark.filterwarnings("ignore:Mean of empty slice")
-def test_a_look_that_is_no_number_is_the_worst_and_breaks_nothing():
-    nan = float("nan")
-    assert scores(looks_of([[3, 4], [nan, nan]])) == {0: 3, 1: 4}
-    assert np.isnan(looks_of([[nan, nan]]).answers()[0]).all()
-
-
 def test_the_score_of_luck_is_that_of_chance_and_not_that_of_the_best_look():
     draw = np.random.default_rng(0)
     found, best = [], []

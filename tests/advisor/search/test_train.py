@@ -129,6 +129,11 @@ def test_a_loss_that_is_not_a_number_is_a_failure_with_a_reason():
     assert "nan" in run(model, TrainConfig(max_steps=5)).failed
 
 
+def test_a_score_that_is_not_a_number_is_a_failure_with_a_reason():
+    done = run(tiny_model(), TrainConfig(max_steps=5), judge=lambda: float("nan"))
+    assert "no numbers" in done.failed and done.best is None
+
+
 def test_windows_are_cut_from_one_series_each():
     series = tuple(np.full((20, 1), i, np.float32) for i in range(5))
     draw = window_batches(series, 6, 3, TrainConfig(batch=64), "cpu")
