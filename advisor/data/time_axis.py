@@ -1,9 +1,9 @@
 """When each row happened: dates in one known form, or whole numbers.
 
-Dates: ISO 8601, or one of the forms in `_FORMS`, the same in every row. Two forms in one column are refused; where
-day/month and month/day both fit every row, the one with the more even steps is taken, and refused when both are.
-Offsets from UTC: all rows or none; they are converted to UTC. Stamps are kept as int64: microseconds since 1970 for
-dates, else the number itself.
+Dates: ISO 8601, quarters (1999Q1, Q1 1999), or one of the forms in `_FORMS`, the same in every row. Two forms in one
+column are refused; where day/month and month/day both fit every row, the one with the more even steps is taken, and
+refused when both are. Offsets from UTC: all rows or none; they are converted to UTC. Stamps are kept as int64:
+microseconds since 1970 for dates, else the number itself.
 """
 
 import re
@@ -25,12 +25,13 @@ TIME_NAMES = frozenset(
 NO_TIME = np.iinfo(np.int64).min
 _DAYS = (
     "%d/%m/%Y %m/%d/%Y %d.%m.%Y %Y/%m/%d %d-%m-%Y %m-%d-%Y %Y.%m.%d %d-%b-%Y %b-%Y %d_%b_%Y %d._%b_%Y %b_%d,_%Y "
-    "%d_%B_%Y %B_%d,_%Y %Y%m%d %m/%Y %d/%m/%y %m/%d/%y"
+    "%d_%B_%Y %B_%d,_%Y %Y%m%d %m/%Y %d/%m/%y %m/%d/%y %b-%d-%Y %b_%d_%Y %d-%b-%y %b-%y %b_%Y %B_%Y %Y-%b %Y_%b"
 ).replace("_", "\0")
 _FORMS = tuple(
     day.replace("\0", " ") + clock for day in _DAYS.split(" ") for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
 )
 _ISO = re.compile(r"\d{4}-\d{2}(-\d{2}([T ]\d{2}(:?\d{2}(:?\d{2}([.,]\d+)?)?)?\s*(Z|[+-]\d{2}(:?\d{2})?)?)?)?")
+_QUARTER = re.compile(r"(?P<year>\d{4})[- ]?Q(?P<quarter>[1-4])|Q(?P<first>[1-4])[- ]?(?P<then>\d{4})", re.IGNORECASE)
 _OFFSET = re.compile(r"\d{2}:?\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$")
 
 
@@ -90,7 +91,7 @@ def looks_like_dates(cells: Sequence[str]) -> bool:
     first = next((cell for cell in cells if not is_missing(cell)), "")
     if not first or len(first) > 40 or not parse_numbers([first])[1]:
         return False
-    return bool(_ISO.fullmatch(first)) or any(_fits(first, form) for form in _FORMS)
+    return bool(_ISO.fullmatch(first) or _QUARTER.fullmatch(first)) or any(_fits(first, form) for form in _FORMS)
 
 
 def compose_times(parts: dict[str, np.ndarray]) -> Times | None:
@@ -151,6 +152,10 @@ def _iso(known: list[str], name: str, cells: Sequence[str], lines: Sequence[int]
 
 def _by_form(known: list[str], name: str) -> tuple[pd.DatetimeIndex | None, tuple[str, ...]]:
     """Return the dates under the one form that fits every cell."""
+    quarters = [match for cell in known if (match := _QUARTER.fullmatch(cell))]
+    if len(quarters) == len(known):
+        starts = [f"{m['year'] or m['then']}-{3 * int(m['quarter'] or m['first']) - 2:02d}-01" for m in quarters]
+        return pd.DatetimeIndex(starts), (f"Quarters in {name!r} were read as their first days.",)
     sample = known[:200]
     hits = [form for form in _FORMS if _fits(sample[0], form)]
     fits = [(form, moments) for form in hits if (moments := _parse(known, form)).notna().all()]
@@ -162,6 +167,7 @@ def _by_form(known: list[str], name: str) -> tuple[pd.DatetimeIndex | None, tupl
         ):
             raise _mixed(known, name)
         return None, ()
+    fits = list({form.replace("%B", "%b"): (form, moments) for form, moments in fits}.values())  # May, long and short
     if len(fits) > 1:
         evenness = [_evenness(moments) for _, moments in fits]
         order = np.argsort(evenness)[::-1]

@@ -103,6 +103,25 @@ def test_dates_in_one_form_are_read_and_the_form_is_said(write, form):
     assert (data.stamps[0] == index).all()
 
 
+@pytest.mark.parametrize("form", ["%b-%d-%Y", "%b %Y", "%B %Y", "%b-%y", "%d-%b-%y", "%Y-%b"])
+def test_months_by_name_are_read(write, form):
+    index = pd.date_range("1995-01-01", periods=40, freq="MS")
+    data = read(write("date;y\n" + "\n".join(f"{t.strftime(form)};{n}" for n, t in enumerate(index))))
+    assert (data.stamps[0] == index).all() and data.freq == "MS"
+
+
+def test_a_month_whose_short_name_is_its_long_one_is_no_doubt(write):
+    data = read(write(csv([f"May {2000 + k}" for k in range(10)], range(10))))
+    assert data.freq == "YS-MAY" and data.stamps[0][0] == pd.Timestamp("2000-05-01")
+
+
+@pytest.mark.parametrize("form", ["{y}Q{q}", "{y}-Q{q}", "{y} q{q}", "Q{q} {y}", "Q{q}-{y}"])
+def test_quarters_are_read_as_their_first_days(write, form):
+    index = pd.date_range("1999-04-01", periods=20, freq="QS")
+    data = read(write(csv([form.format(y=t.year, q=t.quarter) for t in index], range(20))))
+    assert (data.stamps[0] == index).all() and says(data, "first days")
+
+
 def test_days_and_months_that_cannot_be_told_apart_are_refused(write):
     stamps = [f"{k:02d}/{k:02d}/2024" for k in range(1, 11)]
     with pytest.raises(InputError, match="both fit every row"):
