@@ -50,14 +50,26 @@ def inspect(
     target: Sequence[str] = (),
     time: str | None = None,
     id: str | None = None,
+    known: Sequence[str] = (),
 ) -> Inspection:
     """Read and profile a file; nothing is trained.
 
     Raises:
         InputError: the file cannot be read as sequences.
     """
-    dataset = read(Path(data), ReadOptions(task=task, target=tuple(target), time=time, id=id))
+    options = ReadOptions(task=task, target=tuple(target), time=time, id=id, known=tuple(known))
+    dataset = _read(Path(data), options)
     return Inspection(dataset, profile_of(dataset), audit(dataset))
+
+
+def _read(data: Path, options: ReadOptions) -> Dataset:
+    """Return what a file to learn from holds; what is to be known ahead asks for a forecast."""
+    if options.known and options.task is None:
+        options = options.model_copy(update={"task": "forecast"})
+    dataset = read(data, options)
+    if options.known and not dataset.known:
+        raise InputError(f"{data} is no table with columns beside a target to forecast.", "leave out --known.")
+    return dataset
 
 
 def profile(dataset: Dataset, horizon: int | None = None, seconds: float = 10.0, seed: int = 0) -> DataProfile:
@@ -138,6 +150,7 @@ def recommend(
     target: Sequence[str] = (),
     time_column: str | None = None,
     id_column: str | None = None,
+    known: Sequence[str] = (),
     horizon: int | None = None,
     device: str = "cpu",
     budget: Budget | None = None,
@@ -166,6 +179,8 @@ def recommend(
         target: Label column, or the columns to forecast.
         time_column: Name of the time column.
         id_column: Name of the column that tells series apart.
+        known: Columns beside the target whose values are known for the steps to forecast; `predict` then asks for
+            `horizon` rows with them and a blank target.
         horizon: Steps to forecast; given without a task, a forecast is asked for.
         device: cpu, cuda, cuda:0 or mps.
         budget: Limits; None: no limit.
@@ -206,8 +221,8 @@ def recommend(
         calibrations.load_target(Path(target_device))  # refused before anything is read
     if task is None and horizon is not None:
         task = "forecast"
-    options = ReadOptions(task=task, target=tuple(target), time=time_column, id=id_column)
-    dataset = read(Path(data), options)
+    options = ReadOptions(task=task, target=tuple(target), time=time_column, id=id_column, known=tuple(known))
+    dataset = _read(Path(data), options)
     say(f"data: {dataset.format}")
     for words in (*dataset.rivals, *dataset.notes):
         say(f"  {words}")
@@ -221,6 +236,7 @@ def recommend(
         target=tuple(target),
         time=time_column,
         id=id_column,
+        known=tuple(known),
         horizon=horizon,
         device=device,
         time_limit_s=None if trials is not None else time_limit_s,

@@ -41,7 +41,9 @@ class ModelCard(Record):
     channels: tuple[str, ...]
     """What the model reads, in this order; of a forecast: the target, past covariates, calendar."""
     calendar: tuple[str, ...] = ()
-    """The last of the channels: those that are computed from the stamps; see `advisor.data.calendar`."""
+    """Channels after those that are read: computed from the stamps; see `advisor.data.calendar`."""
+    ahead: tuple[str, ...] = ()
+    """Covariates known ahead: the last channels are these, a horizon later; see `advisor.data.ahead`."""
     horizon: Annotated[int, Field(ge=1)] | None = None
     """Steps ahead; None unless forecast."""
     season: Annotated[int, Field(ge=1)] = 1
@@ -69,8 +71,9 @@ class ModelCard(Record):
             raise ValueError(f"classify needs at least 2 classes, got {len(self.classes)}")
         if self.task == "forecast" and (self.horizon is None or len(self.quantiles) != 3 or not self.read):
             raise ValueError("forecast needs a horizon, 3 quantiles and a target channel")
-        if self.calendar != self.channels[len(self.read) :]:
-            raise ValueError(f"the calendar {self.calendar} is not the end of the channels {self.channels}")
+        made = (*self.calendar, *(ahead_name(name) for name in self.ahead))
+        if made != self.channels[len(self.read) :]:
+            raise ValueError(f"the channels {self.channels} do not end with {made}")
         if self.train_length_min > self.train_length_max:
             raise ValueError(f"train_length_min {self.train_length_min} is above the max {self.train_length_max}")
         return self
@@ -78,7 +81,7 @@ class ModelCard(Record):
     @property
     def read(self) -> tuple[str, ...]:
         """Return the channels that are read from a file."""
-        return self.channels[: len(self.channels) - len(self.calendar)]
+        return self.channels[: len(self.channels) - len(self.calendar) - len(self.ahead)]
 
     def markdown(self) -> str:
         """Return the card for people."""
@@ -102,7 +105,10 @@ class ModelCard(Record):
         if self.parts:
             rows["kind"] = f"the mean answer of {listed(self.parts)}"
         if self.task == "forecast":
-            rows["covariates"] = f"{_some(self.read[1:]) or 'none'} (past values only)"
+            past = tuple(name for name in self.read[1:] if name not in self.ahead)
+            rows["covariates"] = f"{_some(past) or 'none'} (past values only)"
+            if self.ahead:
+                rows["known ahead"] = f"{_some(self.ahead)}: the last channels are these, {self.horizon} steps later"
             if self.calendar:
                 rows["calendar"] = (
                     f"{_some(self.calendar)} of 2 pi times the share of the cycle that has passed: of the day since "
@@ -111,6 +117,11 @@ class ModelCard(Record):
             rows["step"] = f"{self.freq or self.step or 'as in the file'}; season of {self.season} steps"
         table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in rows.items())
         return f"# {self.family}, to {self.task}\n\n| | |\n|---|---|\n{table}\n"
+
+
+def ahead_name(name: str) -> str:
+    """Return the name of the channel that holds a covariate a horizon later."""
+    return f"{name}, ahead"
 
 
 def _cell(text: str) -> str:

@@ -33,7 +33,7 @@ from profiles.target import Target, TargetError
 
 PACKAGES = ("torch", "numpy", "scikit-learn", "optuna", "pandas", "onnx", "onnxruntime")
 MOST_WORKERS = 8
-DECIDES = ("test", "task", "target", "time", "id", "horizon", "seed", "streaming")
+DECIDES = ("test", "task", "target", "time", "id", "known", "horizon", "seed", "streaming")
 """Of a request: what the results of a run depend on beside the data."""
 TARGET_SHARE = 0.15
 """Of the limit, for timing this device against a target where that was not done before."""
@@ -136,7 +136,7 @@ def _same_question(run: Run, asked: dict[str, Any]) -> None:
         return
     before = run.read("run")
     old, new = before["request"], asked["request"]
-    other = [name for name in DECIDES if old.get(name) != json.loads(json.dumps(new[name]))]
+    other = [name for name in DECIDES if (old.get(name) or None) != (json.loads(json.dumps(new[name])) or None)]
     if before["sha256"] != asked["sha256"]:
         other.insert(0, "the data file")
     if other:
@@ -167,7 +167,8 @@ def _say_plan(say: Callable[[str], None], facts: DataProfile, plan: Plan) -> Non
         task += f", horizon {plan.horizon}, season {facts.season if facts.season > 1 else 'none found'}"
     say(f"task: {task}; {size}")
     if plan.task == "forecast":
-        covariates = f"{', '.join(plan.covariates)} (past only)" if plan.covariates else "none"
+        ahead = f"known ahead: {', '.join(plan.ahead)}" if plan.ahead else "past only"
+        covariates = f"{', '.join(plan.covariates)} ({ahead})" if plan.covariates else "none"
         say(f"covariates: {covariates}; calendar: {calendar_words(plan.calendar) or 'none'}")
     if plan.nonnegative:
         say("the target is never negative: its square root is forecast, and squared again")

@@ -8,7 +8,7 @@ import pandas as pd
 from torch import nn
 
 from advisor import explain
-from advisor.artifact import ModelCard, save_model
+from advisor.artifact import ModelCard, ahead_name, save_model
 from advisor.choose import margin_of
 from advisor.data import Dataset
 from advisor.knowledge import Knowledge
@@ -90,8 +90,9 @@ def conclude(
         baseline=final.baseline,
         parts=tuple(part.family for part in final.parts),
         classes=dataset.classes,
-        channels=(*dataset.channels, *plan.calendar),
+        channels=(*dataset.channels, *plan.calendar, *map(ahead_name, plan.ahead)),
         calendar=plan.calendar,
+        ahead=plan.ahead,
         horizon=plan.horizon or None,
         season=plan.season,
         freq=dataset.freq,

@@ -15,6 +15,7 @@ from torch import nn
 
 from advisor.artifact import ModelCard, load_model
 from advisor.data import Dataset, ReadOptions, read
+from advisor.data.ahead import ahead_of
 from advisor.data.calendar import calendar_channels
 from advisor.errors import InputError, MissingExtraError
 from advisor.records import Request
@@ -50,7 +51,7 @@ def predict(run: Path, data: Path, out: Path | None = None) -> pd.DataFrame:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{run / 'run.json'} is damaged.", "recommend again.") from error
-    options = ReadOptions(task=card.task, target=request.target, time=request.time, id=request.id)
+    options = ReadOptions(task=card.task, target=request.target, time=request.time, id=request.id, known=request.known)
     frame = predict_dataset(model, card, read(data, options, like=trained_like(card)))
     if out is not None:
         write_frame(frame, Path(out))
@@ -100,6 +101,8 @@ def predict_dataset(model: nn.Module, card: ModelCard, dataset: Dataset, batch: 
         )
     if card.calendar and not all(isinstance(index, pd.DatetimeIndex) for index in dataset.stamps or (None,)):
         raise InputError("the file has step numbers, the model reads dates.", "give the time column of the training.")
+    if card.ahead:
+        _refuse_unknown(card, dataset)
     answers = _answers(model, card, dataset, max(1, batch))
     notes = list(dataset.notes)
     lost = int((~np.isfinite(answers.reshape(len(answers), -1)).all(axis=1)).sum())
@@ -119,10 +122,26 @@ def predict_dataset(model: nn.Module, card: ModelCard, dataset: Dataset, batch: 
     return frame
 
 
+def _refuse_unknown(card: ModelCard, dataset: Dataset) -> None:
+    """Refuse series that do not say what the model was trained to know ahead.
+
+    Raises:
+        InputError: Rows are lacking after the last value of the target.
+    """
+    steps = map(len, dataset.future) if dataset.future else (0,) * len(dataset)
+    for name, known in zip(dataset.ids, steps, strict=True):
+        if known < (card.horizon or 0):
+            raise InputError(
+                f"series {name!r} holds {', '.join(card.ahead)} for {known} steps after its last value, the model "
+                f"reads {card.horizon}.",
+                "add rows with these columns and a blank target.",
+            )
+
+
 @torch.no_grad()
 def _answers(model: nn.Module, card: ModelCard, dataset: Dataset, batch: int) -> np.ndarray:
     """Return the model's outputs, float64 (series, ...), from batches of series of similar length."""
-    own = len(card.read)
+    own, known = len(card.read), [card.read.index(name) for name in card.ahead]
     lengths = np.array([len(s) for s in dataset.series])
     order = np.argsort(lengths, kind="stable")
     device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))
@@ -137,7 +156,11 @@ def _answers(model: nn.Module, card: ModelCard, dataset: Dataset, batch: int) ->
         for i, row in enumerate(rows):
             x[i, : lengths[row], :own] = dataset.series[row]
             if card.calendar and dataset.stamps:
-                x[i, : lengths[row], own:] = calendar_channels(dataset.stamps[row], card.calendar)
+                calendar = slice(own, own + len(card.calendar))
+                x[i, : lengths[row], calendar] = calendar_channels(dataset.stamps[row], card.calendar)
+            if known:
+                future = ahead_of(dataset.series[row][:, known], dataset.future[row], card.horizon or 0)
+                x[i, : lengths[row], -len(known) :] = future
         out = model(torch.from_numpy(x).to(device), torch.from_numpy(lengths[rows]).to(device))
         parts.append(out.double().cpu().numpy())
         begin = end

@@ -32,6 +32,8 @@ class Request(Record):
     target: tuple[str, ...] = ()
     time: str | None = None
     id: str | None = None
+    known: tuple[str, ...] = ()
+    """Columns whose values are known for the steps to forecast."""
     horizon: int | None = None
     device: str = "cpu"
     time_limit_s: float | None = None

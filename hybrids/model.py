@@ -66,7 +66,7 @@ class SequenceModel(nn.Module):
         self.frontend: SeriesFrontend | WindowFrontend
         if isinstance(config.frontend, WindowConfig):
             assert isinstance(config.head, ForecastConfig)
-            self.frontend = WindowFrontend(config.frontend, config.width, config.head.look_back)
+            self.frontend = WindowFrontend(config.frontend, config.width, config.head.look_back, config.head.horizon)
         else:
             self.frontend = SeriesFrontend(config.frontend, config.width)
         self.backbone = Backbone(config.layers, config.width, config.expansion, config.dropout, config.block)
@@ -78,7 +78,8 @@ class SequenceModel(nn.Module):
                 self.head = RegressHead(config.width, config.dropout)
             case ForecastConfig():
                 tokens = -(-config.head.look_back // config.frontend.patch)
-                self.head = ForecastHead(config.head, config.width, tokens, config.dropout)
+                ahead = self.frontend.known if isinstance(self.frontend, WindowFrontend) else 0
+                self.head = ForecastHead(config.head, config.width, tokens, config.dropout, ahead)
         reads_whole(self)
 
     def forward(self, x: Series, lengths: Lengths) -> Tensor:
@@ -113,12 +114,13 @@ class SequenceModel(nn.Module):
     def forecast_scaled(self, z: Series) -> tuple[Tokens, Tensor]:
         """Return the last tokens of the backbone, and the scaled quantiles (B, H, 3), for a scaled window."""
         assert isinstance(self.head, ForecastHead)
+        ahead: Tensor | None = None
         if isinstance(self.frontend, WindowFrontend):
-            tokens = self.frontend(z)
+            tokens, ahead = self.frontend(z), self.frontend.ahead(z)
         else:
             tokens, _ = self.frontend(with_seasonal_difference(z, self.head.config.season), full_lengths(z))
         tokens, _ = self.backbone(tokens)
-        return tokens, self.head(z, tokens)
+        return tokens, self.head(z, tokens, ahead)
 
     def flops(self, length: int) -> int:
         """Return the floating-point operations (matrix products) for one series of `length` steps."""

@@ -72,6 +72,7 @@ def fit(
     classes: int = 0,
     season: int = 1,
     horizon: int = 0,
+    ahead: int = 0,
     square_root: bool = False,
     seed: int = 0,
     threads: int = 1,
@@ -82,12 +83,13 @@ def fit(
         kind: One of `names(task)`.
         task: What is asked.
         x: Raw values (N, L, C) float32, right-padded with anything; for forecasts windows with the target
-            in channel 0, then covariates and calendar.
+            in channel 0, then covariates, calendar and what is known ahead.
         lengths: Valid steps of each row (N,), 1 to L.
         y: classify: class indices (N,). regress: numbers (N,). forecast: raw futures (N, horizon).
         classes: K of classify.
         season: Steps in one season, for forecasts; 1: none.
         horizon: H of forecast.
+        ahead: How many of the last channels hold at each step what is known for H steps later.
         square_root: Fit to the square root of the target where the kind learns from it; for targets never negative.
         seed: Of every random draw.
         threads: CPU threads for the fit.
@@ -114,6 +116,7 @@ def fit(
         classes=classes,
         horizon=horizon,
         season=season,
+        ahead=ahead,
         length=int(lengths.max()),
         square_root=square_root and _transforms(kind),
     )

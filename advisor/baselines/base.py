@@ -33,6 +33,8 @@ class BaselineConfig(BaseModel):
     """H, steps ahead; 0 unless forecast."""
     season: int = 1
     """Steps in one season; 1: none."""
+    ahead: int = 0
+    """How many of the last channels hold at each step what is known for H steps later (forecast)."""
     length: int
     """Longest training length, in steps."""
     square_root: bool = False

@@ -2,7 +2,8 @@
 
 One forest for all steps ahead: a row is a window and a step, its features the step, the ridge's forecast, the values
 one and more seasons before that step, the last values, means and deviations of the last spans, the other channels at
-the last step, and the calendar at the step itself. Fit O(rows F trees), all bounded; forward H x trees x depth gathers.
+the last step, and the calendar and what is known ahead at the step itself. Fit O(rows F trees), all bounded; forward
+H x trees x depth gathers.
 """
 
 from typing import TYPE_CHECKING, Self
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from advisor.baselines.base import BaselineConfig, Training, fill, take
 from advisor.baselines.forecaster import Forecaster, level_and_unit, masked_mean, recent
-from advisor.baselines.lags import LinearLags, split
+from advisor.baselines.lags import LinearLags, beside, split
 from advisor.baselines.trees import Forest
 from hybrids.shapes import Lengths, Series
 
@@ -38,7 +39,8 @@ class LagBoosting(Forecaster):
         super().__init__(config)
         self.linear = LinearLags(config)
         self.forest = Forest(config.sizes["trees"], 2 * LEAVES - 1, DEPTH)
-        neighbours = max(config.channels_in - 2, 0)
+        self.others = beside(config)
+        neighbours = max(self.others - 1, 0)
         self.register_buffer("turn", torch.zeros(neighbours))
         self.register_buffer("steady", torch.zeros(neighbours))
         season = config.season
@@ -64,9 +66,13 @@ class LagBoosting(Forecaster):
         for k in self.back:
             before = end + (ahead[None] - 1) % self.season - k * self.season
             moving.append(((take(x[..., :1], before)[..., 0] - mean) / size)[..., None])
-        if self.config.channels_in > 1:
-            fixed.append(take(x, end - 1)[:, 0, 1:])
-        if self.config.channels_in > 2:
+        if self.config.ahead:  # the channels hold at each step what is known a horizon later
+            at = end - 1 - horizon + ahead[None]
+            later, before = (take(x, steps)[..., -self.config.ahead :] for steps in (at, at - self.season))
+            moving += [later, later - before]
+        if self.others:
+            fixed.append(take(x, end - 1)[:, 0, 1 : 1 + self.others])
+        if self.others > 1:
             sine, cosine = fixed[-1][:, None, :-1], fixed[-1][:, None, 1:]
             angle = ahead.to(x.dtype)[:, None] * self.turn
             moving.append((sine * torch.cos(angle) + cosine * torch.sin(angle)) * self.steady)
@@ -95,7 +101,7 @@ class LagBoosting(Forecaster):
         pick = np.unique(np.linspace(0, len(data) - 1, min(most, len(data))).astype(np.int64))
         x, lengths = (torch.from_numpy(values[pick]) for values in (data.x, data.lengths))
         future = torch.from_numpy(data.y[pick]).float()
-        if config.channels_in > 2:
+        if model.others > 1:
             model.find_turns(data.x[pick], data.lengths[pick])
         order = np.random.default_rng(data.seed)
         each = min(config.horizon, STEPS_EACH)
@@ -149,7 +155,8 @@ class LagBoosting(Forecaster):
 
         Their values at a future step are the last ones, turned on; of other channels only the last step is known.
         """
-        sine, cosine = x[:, :, 1:-1].astype(np.float64), x[:, :, 2:].astype(np.float64)
+        others = x[:, :, 1 : 1 + self.others].astype(np.float64)
+        sine, cosine = others[..., :-1], others[..., 1:]
         valid = np.arange(x.shape[1])[None] < lengths[:, None]
         if not (valid[:, 1:]).any():
             return

@@ -3,7 +3,8 @@
 Each window is centred and scaled by its own mean and standard deviation, so that level and size do not matter (the idea
 of NLinear, Zeng et al. 2022, arXiv 2205.13504). What is fitted is what a naive forecast misses, by rounds of reweighted
 least squares (Holland and Welsch 1977) that bring the squared error towards the absolute one: a row weighs the inverse
-of its mean absolute residual. Fit O(N F^2 + F^3), F features.
+of its mean absolute residual. What is known ahead is a feature for each step to forecast. Fit O(N F^2 + F^3), with F
+features.
 """
 
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from hybrids.shapes import Lengths, Series
 MOST_WINDOWS = 20_000
 WORK = 1.5e9  # windows x features squared, twelve times: 4 seconds on one core
 MOST_LAGS = 336
+MOST_AHEAD = 256  # features of what is known ahead; of more steps every second, third, ... is one
 OTHER_LAGS, LEAST_OTHER_LAGS, MOST_OTHER_LAGS = 48, 4, 16  # features of all other channels; of each one
 MOST_SQUARED = 12  # other channels whose products are features too
 SHRINKAGES = np.logspace(-5, 1, 13)  # of features with variance near 1, a row
@@ -56,12 +58,21 @@ class LinearLags(Forecaster):
         parts = [(values - mean) / torch.where(unit > 0, unit, 1.0)]
         if self.config.channels_in > 1:
             steps = lengths[:, None] - 1 - torch.arange(self.config.sizes["other_lags"], device=x.device)[None]
-            others = ((take(x[..., 1:], steps) - self.other_mean) / self.other_scale).clamp(-LIMIT, LIMIT)
+            others = self.others(x, steps)[..., : beside(self.config)]
             parts.append(others.flatten(1))
+            if self.config.ahead:
+                known = torch.arange(0, self.config.horizon, known_stride(self.config), device=x.device)
+                steps = lengths[:, None] - 1 - known[None]
+                later, before = (self.others(x, at)[..., -self.config.ahead :] for at in (steps, steps - self.season))
+                parts += [later.flatten(1), (later - before).flatten(1)]
             if self.config.sizes["products"]:
                 now = others[:, 0]
-                parts += [now[:, i:] * now[:, i : i + 1] for i in range(self.config.channels_in - 1)]
+                parts += [now[:, i:] * now[:, i : i + 1] for i in range(now.shape[1])]
         return torch.cat(parts, 1), unit
+
+    def others(self, x: Series, steps: Tensor) -> Tensor:
+        """Return the channels beside the target at some steps (B, P) of each row, standardised, (B, P, C - 1)."""
+        return ((take(x[..., 1:], steps) - self.other_mean) / self.other_scale).clamp(-LIMIT, LIMIT)
 
     def naive(self, x: Series, lengths: Lengths) -> Tensor:
         """Return what the ridge is added to, (B, H): the last season or the last value."""
@@ -79,7 +90,7 @@ class LinearLags(Forecaster):
         At most 20,000 windows and 336 lags. Windows that never change have no unit and teach nothing. Where nothing
         chosen is better than the naive forecast there, the weights stay 0.
         """
-        others = data.config.channels_in - 1
+        others = beside(data.config)
         sizes = {
             "lags": min(data.config.length, MOST_LAGS),
             "other_lags": int(np.clip(OTHER_LAGS // max(others, 1), LEAST_OTHER_LAGS, MOST_OTHER_LAGS)),
@@ -89,7 +100,7 @@ class LinearLags(Forecaster):
         model = cls(data.config.model_copy(update={"sizes": sizes}))
         data = data.capped(min(MOST_WINDOWS, max(500, int(WORK / len(model.weight) ** 2))))
         config = model.config = model.config.model_copy(update={"notes": data.config.notes})
-        if others:
+        if data.config.channels_in > 1:
             for buffer, values in zip((model.other_mean, model.other_scale), channel_stats(data), strict=True):
                 fill(buffer, values[1:])
         x, lengths = data.tensors()
@@ -203,11 +214,22 @@ def ridges(
         yield weight, level - centre @ weight
 
 
+def beside(config: BaselineConfig) -> int:
+    """Return how many channels there are beside the target and what is known ahead."""
+    return config.channels_in - 1 - config.ahead
+
+
+def known_stride(config: BaselineConfig) -> int:
+    """Return how many of the steps to forecast there are for each one of which what is known ahead is read."""
+    return max(1, -(-2 * config.horizon * config.ahead // MOST_AHEAD))
+
+
 def other_products(config: BaselineConfig) -> int:
     """Return how many products of other channels are features."""
-    return config.sizes["products"] * (config.channels_in - 1) * config.channels_in // 2
+    return config.sizes["products"] * beside(config) * (beside(config) + 1) // 2
 
 
 def other_features(config: BaselineConfig) -> int:
     """Return how many features the other channels give."""
-    return config.sizes["other_lags"] * (config.channels_in - 1) + other_products(config)
+    known = 2 * config.ahead * len(range(0, config.horizon, known_stride(config)))
+    return config.sizes["other_lags"] * beside(config) + known + other_products(config)

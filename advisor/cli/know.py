@@ -18,9 +18,7 @@ def inspect(data: Path, to_json: bool, **options: Any) -> None:
     from advisor.audit import lines as audited
     from advisor.data.calendar import calendar_words, choose_calendar
 
-    found = api.inspect(
-        data, task=options["task"], target=options["target"], time=options["time_column"], id=options["id_column"]
-    )
+    found = api.inspect(data, **_asked(options))
     dataset = found.dataset
     if to_json:
         as_json(
@@ -28,6 +26,7 @@ def inspect(data: Path, to_json: bool, **options: Any) -> None:
                 "format": dataset.format,
                 "task": dataset.task,
                 "covariates": dataset.channels[1:] if dataset.task == "forecast" else (),
+                "known": dataset.known,
                 "calendar": choose_calendar(dataset.stamps or ()),
                 "rivals": dataset.rivals,
                 "notes": dataset.notes,
@@ -39,15 +38,22 @@ def inspect(data: Path, to_json: bool, **options: Any) -> None:
     click.echo(f"format: {dataset.format}\ntask: {dataset.task}")
     if dataset.task == "forecast":
         calendar = calendar_words(choose_calendar(dataset.stamps or ()))
-        click.echo(
-            f"covariates (past only): {', '.join(dataset.channels[1:]) or 'none'}\ncalendar: {calendar or 'none'}"
-        )
+        past = [name for name in dataset.channels[1:] if name not in dataset.known]
+        click.echo(f"covariates (past only): {', '.join(past) or 'none'}\ncalendar: {calendar or 'none'}")
+        if dataset.known:
+            click.echo(f"known ahead: {', '.join(dataset.known)}")
     parts = {"could also be": dataset.rivals, "changed in reading": dataset.notes, "audit": audited(found.findings)}
     for title, lines in parts.items():
         click.echo(f"{title}: {'nothing' if not lines else ''}")
         for line in lines:
             click.echo(f"  {line}")
     facts(found.profile)
+
+
+def _asked(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what `reading` adds, as `api.inspect` takes it."""
+    short = {"time": options["time_column"], "id": options["id_column"]}
+    return {name: options[name] for name in ("task", "target", "known")} | short
 
 
 @click.command()
@@ -64,9 +70,7 @@ def profile(
     """Measure DATA: lengths, channels, classes, missing values, seasons, how far back the past matters."""
     from advisor import api
 
-    read = api.inspect(
-        data, task=options["task"], target=options["target"], time=options["time_column"], id=options["id_column"]
-    )
+    read = api.inspect(data, **_asked(options))
     found = api.profile(read.dataset, horizon, seconds, seed)
     reaches = api.reaches(found) if reach else {}
     if to_json:

@@ -93,6 +93,7 @@ def resume(run: Path, time_limit: float | None, to_json: bool) -> None:
         target=asked.target,
         time_column=asked.time,
         id_column=asked.id,
+        known=asked.known,
         horizon=asked.horizon,
         device=asked.device,
         budget=Budget.model_validate(folder.read("budget")),

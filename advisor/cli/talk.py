@@ -57,6 +57,7 @@ def as_json(record: Any) -> None:
 def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say how to read a file."""
     for option in (
+        click.option("--known", multiple=True, help="Column known for the steps to forecast, too (repeat it)."),
         click.option("--id", "id_column", help="Column that tells series apart."),
         click.option("--time", "time_column", help="Column of the time stamps."),
         click.option("--target", multiple=True, help="Label column, or the columns to forecast (repeat it)."),

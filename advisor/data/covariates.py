@@ -1,9 +1,10 @@
-"""Further columns of a forecasting file: what is known beside the target up to the present (past covariates).
+"""Further columns of a forecasting file: what is known beside the target, up to the present or beyond it.
 
 Numbers are taken as they are; cells among them that are no numbers count as missing. A column of text with 2 to 8
 values becomes one channel a value, 1 where the cell has it ("wind=NW"), or one channel in all where there are two.
 Columns that never change, text of more values, and dates are left out. Of more than 32 channels those are kept whose
-correlation with the target is largest in size over the first four fifths of the rows.
+correlation with the target is largest in size over the first four fifths of the rows. Columns that the user calls
+known ahead are never left out in silence, and have a future: see `advisor.data.ahead`.
 """
 
 from collections.abc import Sequence
@@ -29,10 +30,12 @@ class Covariates:
     Attributes:
         names: One a channel.
         values: float64 (rows, channels), NaN where missing.
+        known: Those of the names that are known ahead.
     """
 
     names: tuple[str, ...]
     values: np.ndarray
+    known: tuple[str, ...] = ()
 
     @staticmethod
     def none(rows: int) -> "Covariates":
@@ -40,7 +43,9 @@ class Covariates:
         return Covariates((), np.empty((rows, 0)))
 
 
-def choose_covariates(table: Table, free: Sequence[str], target: np.ndarray, notes: list[str]) -> Covariates:
+def choose_covariates(
+    table: Table, free: Sequence[str], target: np.ndarray, notes: list[str], ahead: Sequence[str] = ()
+) -> Covariates:
     """Return the covariates among the columns `free`, and say which were left out.
 
     Args:
@@ -48,8 +53,13 @@ def choose_covariates(table: Table, free: Sequence[str], target: np.ndarray, not
         free: Columns that are neither time, id nor target.
         target: Its values, (rows,), NaN where missing.
         notes: Added to.
+        ahead: Columns among them that are known ahead.
+
+    Raises:
+        InputError: A column that is known ahead gives no channel.
     """
     names: list[str] = []
+    known: list[str] = []
     columns: list[np.ndarray] = []
     left: dict[str, list[str]] = {"that never change": [], "of dates": [], f"of text of over {MOST_VALUES} values": []}
     still, dated, wordy = left.values()
@@ -69,25 +79,32 @@ def choose_covariates(table: Table, free: Sequence[str], target: np.ndarray, not
             found = {f"{name}={value}": _is(cells, value) for value in values}
         found = {key: column for key, column in found.items() if _varies(column)}
         names += found
+        known += found if name in ahead else ()
         columns += found.values()
         if not found:
             still.append(name)
+    if lost := [name for name in ahead if name in {*still, *dated, *wordy}]:
+        raise InputError(
+            f"{table.file}: {lost[0]!r} never changes, holds dates or more than {MOST_VALUES} words: it cannot be read",
+            "leave it out of --known",
+        )
     notes += [f"{len(some)} columns {why} were left out: {_some(some)}." for why, some in left.items() if some]
     if not names:
         return Covariates.none(len(table.rows))
-    chosen = Covariates(tuple(names), np.stack(columns, axis=1))
+    chosen = Covariates(tuple(names), np.stack(columns, axis=1), tuple(known))
     if len(names) > MOST_COVARIATES:
         chosen = _most_related(chosen, target)
         notes.append(f"{len(names) - MOST_COVARIATES} of {len(names)} covariates move least with the target: left out.")
     return chosen
 
 
-def known_covariates(table: Table, like: Dataset, notes: list[str]) -> Covariates:
+def covariates_like(table: Table, like: Dataset, ahead: Sequence[str], notes: list[str]) -> Covariates:
     """Return the covariates that a model was trained with.
 
     Args:
         table: The cells of another file.
         like: The training set; its channels after the first are the covariates.
+        ahead: Columns that are known ahead.
         notes: Added to.
 
     Raises:
@@ -105,7 +122,8 @@ def known_covariates(table: Table, like: Dataset, notes: list[str]) -> Covariate
     for name, source in sources.items():
         cells = table.cells(source)
         columns.append(_numbers(cells, name, notes) if name == source else _is(cells, name[len(source) + 1 :]))
-    return Covariates(wanted, np.stack(columns, axis=1) if columns else np.empty((len(table.rows), 0)))
+    known = tuple(name for name, source in sources.items() if source in ahead)
+    return Covariates(wanted, np.stack(columns, axis=1) if columns else np.empty((len(table.rows), 0)), known)
 
 
 def source_of(table: Table, name: str) -> tuple[str, str | None]:
@@ -137,13 +155,15 @@ def _varies(column: np.ndarray) -> bool:
 
 
 def _most_related(chosen: Covariates, target: np.ndarray) -> Covariates:
-    """Return the channels whose correlation with the target is largest, in file order."""
+    """Return the channels that are known ahead or whose correlation with the target is largest, in file order."""
     rows = max(2, round((1 - HELD_SHARE) * len(target)))
     frame = pd.DataFrame(chosen.values[:rows]).replace([np.inf, -np.inf], np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
-        related = frame.corrwith(pd.Series(target[:rows])).abs().fillna(0.0).to_numpy()
+        related = frame.corrwith(pd.Series(target[:rows])).abs().fillna(0.0).to_numpy(copy=True)
+    related[[name in chosen.known for name in chosen.names]] = np.inf
     keep = np.sort(np.argsort(-related, kind="stable")[:MOST_COVARIATES])
-    return Covariates(tuple(chosen.names[k] for k in keep), chosen.values[:, keep])
+    names = tuple(chosen.names[k] for k in keep)
+    return Covariates(names, chosen.values[:, keep], tuple(name for name in chosen.known if name in names))
 
 
 def _some(names: Sequence[str]) -> str:

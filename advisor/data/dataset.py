@@ -18,6 +18,8 @@ class ReadOptions(BaseModel):
     """Label column (classify, regress) or the value columns to forecast; empty: guess."""
     time: str | None = None
     id: str | None = None
+    known: tuple[str, ...] = ()
+    """Columns beside the target whose values are known for the steps to forecast (forecast)."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class Dataset:
         rivals: What else it could have been, each with the flag that says so.
         notes: Everything that was dropped, filled, sorted or renamed, with its count; one sentence each.
         sha256: Of the file's bytes.
+        known: Those of the covariates that are known ahead (forecast).
+        future: For each series their values after its last step, (steps, known); empty where nothing is known ahead.
     """
 
     name: str
@@ -99,6 +103,8 @@ class Dataset:
     rivals: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sha256: str = ""
+    known: tuple[str, ...] = ()
+    future: tuple[np.ndarray, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of series."""
@@ -112,6 +118,7 @@ class Dataset:
             series=tuple(self.series[i] for i in rows),
             labels=None if self.labels is None else self.labels[rows],
             stamps=None if self.stamps is None else tuple(self.stamps[i] for i in rows),
+            future=tuple(self.future[i] for i in rows) if self.future else (),
             groups=None if self.groups is None else tuple(self.groups[i] for i in rows),
         )
 
@@ -119,7 +126,8 @@ class Dataset:
         """Return a set to forecast without its covariates; any other set as it is."""
         if self.task != "forecast" or len(self.channels) == 1:
             return self
-        return replace(self, series=tuple(one[:, :1] for one in self.series), channels=self.channels[:1])
+        series = tuple(one[:, :1] for one in self.series)
+        return replace(self, series=series, channels=self.channels[:1], known=(), future=())
 
     def apart(self) -> "Dataset":
         """Return a set to forecast with each covariate as a series of its own, targets first; any other as it is."""

@@ -3,7 +3,8 @@
 Rules: unsorted rows are sorted; rows with the same stamp are averaged; gaps are interpolated when they are less than
 half of the grid, else refused; series without a value, and series shorter than 8 steps, are dropped. A file read
 `like` a training set keeps short series, and must have the training set's step. A series is its target and, after it,
-the covariates of its rows; a covariate without any value in a series takes its mean over the other series.
+the covariates of its rows; a covariate without any value in a series takes its mean over the other series. Where
+covariates are known ahead, rows after the last value of the target are their future, and no steps of the series.
 """
 
 from collections.abc import Sequence
@@ -48,11 +49,13 @@ def forecasting_dataset(
     notes: list[str],
     like: Dataset | None,
     covariates: tuple[str, ...] = (),
+    known: tuple[str, ...] = (),
 ) -> Dataset:
     """Return the Dataset of all targets of all raw series, each a series of itself and the covariates.
 
     Raises:
-        InputError: No usable series, gaps of half or more, or another step than the training set.
+        InputError: No usable series, gaps of half or more, another step than the training set, or a covariate that is
+            known ahead and has no value.
     """
     merged = _merge(raw, notes)
     grid = _grid(merged, dates, like, source)
@@ -64,12 +67,18 @@ def forecasting_dataset(
     missing = endless = total = 0
     sampling = Sampling()
     unknown: list[tuple[int, int]] = []
+    futures: list[np.ndarray] = []
     flat = scratch_array((sum(_most_places(one) * len(one.ids) for one in merged), 1 + len(covariates)))
     at = 0
     indexes: dict[tuple[int, int, int], pd.Index] = {}
     for one in merged:
         values, index, own = _place(one, grid, indexes)
         sampling += own
+        future = np.empty((0, 0), np.float32)
+        if known:
+            columns = [len(one.ids) + covariates.index(name) for name in known]
+            values, future, blank = _without_future(values, len(one.ids), columns, one.ids[0])
+            index, missing, total = index[: len(values)], missing + blank, total + future.size
         usable = has_value(values)
         own_ids = [name for name, good in zip(one.ids, usable, strict=False) if good]
         empty += [name for name, good in zip(one.ids, usable, strict=False) if not good]
@@ -90,6 +99,7 @@ def forecasting_dataset(
             at += len(full)
         ids += own_ids
         stamps += [index] * kept
+        futures += [future] * kept if known else []
     notes += _fill_unknown(series, unknown, covariates)
     notes += [f"{len(names)} series {why} were dropped: {_some(names)}." for why, names in gone.items() if names]
     if not series:
@@ -109,11 +119,42 @@ def forecasting_dataset(
     if sampling.gaps:
         notes.append(f"{sampling.gaps} steps had no row on the {_words(grid)} grid; their values count as missing.")
     notes += filled_note(missing, endless, total)
+    if known:
+        least, most = min(map(len, futures)), max(map(len, futures))
+        rows = str(most) if least == most else f"{least} to {most}"
+        notes.append(f"Known ahead: {', '.join(known)}; {rows} rows after the last value of the target hold them.")
     return Dataset(
-        source.name, "forecast", tuple(ids), tuple(series), ("y", *covariates), stamps=tuple(stamps), freq=grid.freq,
+        source.name, "forecast", tuple(ids), tuple(series), ("y", *covariates), known=known, future=tuple(futures),
+        stamps=tuple(stamps), freq=grid.freq,
         sampling=sampling, missing=(missing + endless) / total, format=words, rivals=rivals, notes=tuple(notes),
         sha256=source.sha256,
     )  # fmt: skip
+
+
+def _without_future(
+    values: np.ndarray, targets: int, known: Sequence[int], name: str
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the rows up to the last value of a target, the known columns after it, filled, and how many were missing.
+
+    Args:
+        values: (rows, targets + covariates), on the grid, NaN where missing.
+        targets: How many of the columns are targets.
+        known: Columns that are known ahead.
+        name: Of the series, for messages.
+
+    Raises:
+        InputError: A known column has no value at all.
+    """
+    ahead = values[:, list(known)]
+    if not has_value(ahead).all():
+        raise InputError(
+            f"series {name!r} has no value in one of the columns that are known ahead", "fill it, or leave out --known"
+        )
+    told = np.flatnonzero(np.isfinite(values[:, :targets]).any(axis=1))
+    end = int(told[-1]) + 1 if told.size else len(values)
+    last = int(np.flatnonzero(np.isfinite(ahead).all(axis=1)).max(initial=0)) + 1
+    future = fill(ahead)[0][end : max(end, last)]
+    return values[:end], future, int(np.isnan(ahead[end : max(end, last)]).sum())
 
 
 def _most_places(one: RawSeries) -> int:

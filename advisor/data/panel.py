@@ -91,8 +91,9 @@ def read_panel(source: Source, table: Table, options: ReadOptions, like: Dataset
     )
     rivals = () if options.id else (f"{id_name!r} could also be a plain text column: say --id with another",)
     return forecasting_dataset(
-        source, raw, dates=times.dates, words=words, rivals=rivals, notes=notes, like=like, covariates=beside.names
-    )
+        source, raw, dates=times.dates, words=words, rivals=rivals, notes=notes, like=like, covariates=beside.names,
+        known=beside.known,
+    )  # fmt: skip
 
 
 def _refuse_labels(table: Table, options: ReadOptions, id_name: str) -> None:

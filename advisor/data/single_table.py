@@ -6,7 +6,7 @@ its covariates.
 
 import numpy as np
 
-from advisor.data.covariates import Covariates, choose_covariates, known_covariates
+from advisor.data.covariates import Covariates, choose_covariates, covariates_like
 from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.forecasting import RawSeries, forecasting_dataset
 from advisor.data.sniff import Source
@@ -75,7 +75,7 @@ def read_single_table(source: Source, table: Table, options: ReadOptions, like: 
         rivals = (f"{columns[0]!r} could also be a value: say --time with another column",)
     return forecasting_dataset(
         source, raw, dates=times.dates, words=words + covariate_words(beside), rivals=rivals, notes=notes, like=like,
-        covariates=beside.names,
+        covariates=beside.names, known=beside.known,
     )  # fmt: skip
 
 
@@ -84,7 +84,8 @@ def covariate_words(beside: Covariates) -> str:
     if not beside.names:
         return ""
     shown = ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in beside.names[:8])
-    return f"; covariates {shown}{' ...' if len(beside.names) > 8 else ''} (past only)"
+    ahead = f"known ahead: {', '.join(beside.known)}" if beside.known else "past only"
+    return f"; covariates {shown}{' ...' if len(beside.names) > 8 else ''} ({ahead})"
 
 
 def choose_columns(
@@ -107,7 +108,8 @@ def choose_columns(
         first: A column that is the target by its name.
 
     Raises:
-        InputError: No numeric column, a target that is not one, or no column of a covariate of the training set.
+        InputError: No numeric column, a target that is not one, no column of a covariate of the training set, or a
+            column that is known ahead and is no covariate.
     """
     free = [name for name in table.names if name not in used]
     counters = [name for name in free if _counts_rows(table, name)]
@@ -124,11 +126,17 @@ def choose_columns(
         shown = f"; e.g. {words[0]!r}: {table.cells(words[0])[0][:40]!r}" if words else ""
         raise InputError(f"{table.file} has no column of numbers to forecast{shown}", "check the separator and columns")
     others = [name for name in free if name not in {*targets, *counters, *empty}]
+    if options.known and not (options.target or first):
+        raise InputError(f"{table.file}: --known is for columns beside a target, and none is named", "say --target")
+    for name in options.known:
+        table.index(name)
+        if name not in others:
+            raise InputError(f"{table.file}: {name!r} holds no values beside the target", "leave it out of --known")
     told = [("without any value", empty), ("that count the rows", [name for name in counters if name not in targets])]
     if like is not None and len(like.channels) > 1:
-        beside = known_covariates(table, like, notes)
+        beside = covariates_like(table, like, options.known, notes)
     elif like is None and (options.target or first):
-        beside = choose_covariates(table, others, table.matrix(targets[:1])[:, 0], notes)
+        beside = choose_covariates(table, others, table.matrix(targets[:1])[:, 0], notes, options.known)
     else:
         beside = Covariates.none(len(table.rows))
         told += [

@@ -130,8 +130,9 @@ def read_streamed(
     words = f"{kind} {where}, values in {shown}{covariate_words(beside)}; {len(values)} rows read in blocks"
     whole = Source(source.path, source.name, source.suffix, _sha256(source.path), "", ())
     return forecasting_dataset(
-        whole, raw, dates=dates, words=words, rivals=(), notes=notes, like=like, covariates=beside.names
-    )
+        whole, raw, dates=dates, words=words, rivals=(), notes=notes, like=like, covariates=beside.names,
+        known=beside.known,
+    )  # fmt: skip
 
 
 def _read_blocks(

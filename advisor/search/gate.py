@@ -169,6 +169,7 @@ def trivial(plan: Plan) -> tuple[nn.Module, str]:
         classes=plan.classes,
         horizon=plan.horizon,
         season=plan.season,
+        ahead=len(plan.ahead),
         length=steps_read(plan),
     )
     return baselines.build(config), name

@@ -9,6 +9,7 @@ import pandas as pd
 from advisor import metrics
 from advisor.audit import together
 from advisor.data import HELD_SHARE, Dataset, folds_by_id, split_by_id
+from advisor.data.ahead import look_ahead
 from advisor.data.calendar import calendar_channels, choose_calendar
 from advisor.data.grid import like_grid
 from advisor.data.rows import Rows, joined
@@ -93,14 +94,23 @@ def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int |
         )
     calendar = choose_calendar(dataset.stamps or ())
     stack = with_calendar(dataset, calendar)
+    known = [dataset.channels.index(name) for name in dataset.known]
     if test is None:
         cuts = int(np.clip(HELD_SHARE * median // horizon, 1, MOST_CUTS))
         held = np.where(stack.sizes > cuts * horizon + 1, cuts * horizon, 0)
         words = f"the last {cuts * horizon} steps of each series ({cuts} rolling cuts of {horizon})"
         full = stack
+        if known:
+            look_ahead(stack, known, dataset.future, horizon)
     else:
         held = np.zeros(len(stack), np.int64)
         full, words = _joined_to(dataset, test, stack, calendar, horizon)
+        if known:
+            after = dict(zip(test.ids, test.future, strict=True))
+            nothing = np.empty((0, len(known)), np.float32)
+            look_ahead(full, known, [after.get(name, nothing) for name in dataset.ids], horizon)
+            for one, whole in zip(stack, full, strict=True):
+                one[:, -len(known) :] = whole[: len(one), -len(known) :]
     kept = np.flatnonzero(stack.sizes - held >= 2)
     stack, held, full = stack.take(kept), held[kept], full.take(kept)
     sizes = stack.sizes - held
@@ -113,6 +123,7 @@ def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int |
         channels=stack.flat.shape[1],
         covariates=dataset.channels[1:],
         calendar=calendar,
+        ahead=dataset.known,
         horizon=horizon,
         season=season,
         calendar_season=step_season if season <= 1 else 1,
@@ -172,16 +183,16 @@ def _scales(series: SeriesStack, sizes: np.ndarray, season: int) -> np.ndarray:
 
 
 def with_calendar(dataset: Dataset, calendar: Sequence[str]) -> SeriesStack:
-    """Return the series with the calendar of their stamps as channels after their own."""
+    """Return the series with the calendar of their stamps as channels after their own, and room for what is ahead."""
     sizes = np.array([len(s) for s in dataset.series], np.int64)
     end = np.cumsum(sizes)
     width = len(dataset.channels)
-    flat = scratch_array((int(sizes.sum()), width + len(calendar)))
+    flat = scratch_array((int(sizes.sum()), width + len(calendar) + len(dataset.known)))
     stamps = dataset.stamps or (pd.RangeIndex(0),) * len(dataset)
     for a, b, values, index in zip(end - sizes, end, dataset.series, stamps, strict=True):
         flat[a:b, :width] = values
         if calendar:
-            flat[a:b, width:] = calendar_channels(index, calendar)
+            flat[a:b, width : width + len(calendar)] = calendar_channels(index, calendar)
     return SeriesStack(flat, end - sizes, end)
 
 

@@ -5,7 +5,7 @@ Written once into the run folder (`work/problem.json`, one `.npy` an array) and 
 Classification and regression are divided by rows: `folds` to choose on, and a test part. Forecasting is divided by
 time: each series is training | `folds` stretches of one or more origins | test; a model is always trained on what
 lies before the first origin that judges it. Channel 0 of a series to forecast is the target; past covariates and the
-calendar follow.
+calendar follow, and what is known ahead, moved to where it is known; see `advisor.data.ahead`.
 """
 
 import json
@@ -39,6 +39,8 @@ class Plan(BaseModel):
     """Channels after the target that are known up to the origin (forecast)."""
     calendar: tuple[str, ...] = ()
     """Channels after the covariates that are computed from the stamps (forecast); see `advisor.data.calendar`."""
+    ahead: tuple[str, ...] = ()
+    """Covariates that are known ahead: the last channels are these, a horizon later (forecast)."""
     classes: int = 0
     horizon: int = 0
     season: int = 1

@@ -166,6 +166,7 @@ def fit_baseline(job: BaselineJob, problem: Problem, fold: Fold) -> "baselines.B
         classes=plan.classes,
         season=plan.season if plan.season > 1 else usable_season(plan.calendar_season, job.look_back),
         horizon=plan.horizon,
+        ahead=len(plan.ahead),
         square_root=job.square_root,
         seed=job.seed,
     )

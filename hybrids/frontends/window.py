@@ -4,6 +4,7 @@
     d_t = z_t - z_{t - season}, 0 before                for each season shorter than the window
     v = (x - mean) / deviation                          covariates, by the training data
     token = W [z, d over the steps of a patch; v and calendar at the last of them; mean of v over them] + b
+    every token += U [a_t, a_t - a_{t - season}]        over the last H steps t; a holds what is known for H steps later
 
 The last token ends with the window; the first is filled with zeros in front. The calendar is taken once a token, since
 its other steps follow from it; covariates in full were measured to cost more by overfitting than they tell
@@ -31,9 +32,11 @@ class WindowConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     kind: Literal["window"] = "window"
     channels_in: Annotated[int, Field(ge=1)] = 1
-    """C: the target, then covariates, then calendar."""
+    """C: the target, then covariates, calendar, and what is known ahead."""
     calendar: Annotated[int, Field(ge=0)] = 0
-    """How many of the last channels are calendar, which is not scaled."""
+    """How many channels are calendar, which is not scaled."""
+    ahead: Annotated[int, Field(ge=0)] = 0
+    """How many of the last channels hold at each step what is known for a horizon later."""
     patch: Annotated[int, Field(ge=1)] = 1
     """Steps of a token."""
     seasons: tuple[Annotated[int, Field(ge=2)], ...] = ()
@@ -43,9 +46,10 @@ class WindowConfig(BaseModel):
 
     @model_validator(mode="after")
     def _has_a_target(self) -> Self:
-        """Refuse a calendar that leaves no channel for the target."""
-        if self.calendar >= self.channels_in:
-            raise ValueError(f"{self.calendar} calendar channels of {self.channels_in} leave no target.")
+        """Refuse a calendar, and channels known ahead, that leave none for the target."""
+        if self.calendar + self.ahead >= self.channels_in:
+            taken = f"{self.calendar} calendar channels and {self.ahead} known ahead"
+            raise ValueError(f"{taken} of {self.channels_in} leave no target.")
         return self
 
 
@@ -56,12 +60,13 @@ class WindowFrontend(nn.Module):
         config: Settings.
         width: D, width of a token.
         look_back: L, steps of every window.
+        horizon: H, steps to forecast.
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, config: WindowConfig, width: int, look_back: int) -> None:
+    def __init__(self, config: WindowConfig, width: int, look_back: int, horizon: int) -> None:
         super().__init__()
         self.config = config
         self.look_back = look_back
@@ -69,15 +74,20 @@ class WindowFrontend(nn.Module):
         self.seasons = tuple(season for season in config.seasons if season < look_back)
         self.register_buffer("mean", torch.zeros(config.channels_in))
         self.register_buffer("scale", torch.ones(config.channels_in))
-        self.varying = config.channels_in - config.calendar
+        self.varying = config.channels_in - config.calendar - config.ahead
         steps = config.patch * (1 + len(self.seasons))
-        self.embed = nn.Linear(steps + config.channels_in - 1 + self.varying - 1, width)
+        self.embed = nn.Linear(steps + config.calendar + 2 * (self.varying - 1), width)
+        self.steps_known = min(horizon, look_back)
+        self.back = next((season for season in self.seasons if season + self.steps_known <= look_back), None)
+        self.known = config.ahead * self.steps_known * (1 if self.back is None else 2)
+        """Numbers that are known of the steps to forecast."""
+        self.embed_ahead = nn.Linear(self.known, width, bias=False) if config.ahead else None
 
     def fit(self, mean: Tensor, scale: Tensor) -> None:
         """Set the scaling of the covariates from the training data, each (C,); target and calendar are left alone."""
-        part = slice(1, self.varying)
-        self.mean[part].copy_(mean[part])
-        self.scale[part].copy_(scale[part].clamp_min(TINY))
+        for part in (slice(1, self.varying), slice(self.varying + self.config.calendar, None)):
+            self.mean[part].copy_(mean[part])
+            self.scale[part].copy_(scale[part].clamp_min(TINY))
 
     def standardise(self, window: Series) -> tuple[Series, Tensor, Tensor]:
         """Return the scaled window (B, L, C), and mean and deviation of its target, (B, 1, 1)."""
@@ -101,14 +111,26 @@ class WindowFrontend(nn.Module):
         steps = torch.cat([z, *differences], dim=-1)
         steps = F.pad(steps, (0, 0, self.tokens * patch - self.look_back, 0))
         steps = steps.reshape(z.shape[0], self.tokens, patch, -1)
-        sizes = [1, self.varying - 1, self.config.calendar, len(self.seasons)]
-        target, covariates, calendar, lagged = torch.split(steps, sizes, dim=-1)
+        sizes = [1, self.varying - 1, self.config.calendar, self.config.ahead, len(self.seasons)]
+        target, covariates, calendar, _, lagged = torch.split(steps, sizes, dim=-1)
         inputs = torch.cat([target, lagged], dim=-1).flatten(2)
         if self.config.channels_in > 1:
             inputs = torch.cat([inputs, covariates[:, :, -1], calendar[:, :, -1], covariates.mean(2)], dim=-1)
         tokens: Tokens = self.embed(inputs)
+        if self.embed_ahead is not None:
+            tokens = tokens + self.embed_ahead(self.ahead(z))[:, None]
         return tokens
+
+    def ahead(self, z: Series) -> Tensor:
+        """Return what a scaled window (B, L, C) knows of the steps to forecast, (B, known)."""
+        channels = z[..., z.shape[2] - self.config.ahead :]
+        later = channels[:, -self.steps_known :]
+        if self.back is None:
+            return later.flatten(1)
+        before = channels[:, z.shape[1] - self.steps_known - self.back : z.shape[1] - self.back]
+        return torch.cat([later, later - before], dim=-1).flatten(1)
 
     def flops(self, length: int) -> int:
         """Return the floating-point operations for one window, whatever the `length` of the series."""
-        return 2 * self.tokens * self.embed.weight.numel()
+        ahead = 0 if self.embed_ahead is None else self.embed_ahead.weight.numel()
+        return 2 * (self.tokens * self.embed.weight.numel() + ahead)

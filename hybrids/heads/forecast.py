@@ -2,8 +2,8 @@
 
 The window is centred and scaled by its own mean and deviation, so one model serves series of any level. A linear
 map of the window starts as the seasonal naive forecast (last value where there is no season); the network adds to
-it and starts at zero. Direct multi-step output (research: linear models of this kind are hard to beat, Zeng et al.
-2022, arXiv:2205.13504; instance normalisation, Kim et al. 2022).
+it and starts at zero, as does a linear map of what is known ahead. Direct multi-step output (research: linear models of
+this kind are hard to beat, Zeng et al. 2022, arXiv:2205.13504; instance normalisation, Kim et al. 2022).
 """
 
 from typing import Annotated, Literal
@@ -52,12 +52,21 @@ def scale_of(window: Series) -> tuple[Tensor, Tensor]:
 
 
 class ForecastHead(nn.Module):
-    """Quantiles (B, horizon, 3) in window-scaled units; see `QUANTILES`."""
+    """Quantiles (B, horizon, 3) in window-scaled units; see `QUANTILES`.
 
-    def __init__(self, config: ForecastConfig, width: int, tokens: int, dropout: float) -> None:
+    Args:
+        config: Settings.
+        width: D, of the tokens.
+        tokens: How many there are.
+        dropout: Of what is read from them.
+        ahead: Numbers that are known of the steps to forecast.
+    """
+
+    def __init__(self, config: ForecastConfig, width: int, tokens: int, dropout: float, ahead: int = 0) -> None:
         super().__init__()
         self.config = config
         self.linear = nn.Linear(config.look_back, config.horizon)
+        self.linear_ahead = nn.Linear(ahead, config.horizon, bias=False) if ahead else None
         self.dropout = nn.Dropout(dropout)
         inputs = width * (tokens if config.readout == "all" else 1)
         self.out = nn.Linear(inputs, config.horizon * len(QUANTILES))
@@ -68,17 +77,21 @@ class ForecastHead(nn.Module):
         for part in (self.linear, self.out):
             nn.init.zeros_(part.weight)
             nn.init.zeros_(part.bias)
+        if self.linear_ahead is not None:
+            nn.init.zeros_(self.linear_ahead.weight)
         look_back, season = self.config.look_back, self.config.season
         if season > look_back:
             season = 1
         for step in range(self.config.horizon):
             self.linear.weight[step, look_back - season + step % season] = 1
 
-    def forward(self, window: Series, tokens: Tokens) -> Tensor:
-        """Return the quantiles, in order, of the scaled future of the scaled `window`."""
+    def forward(self, window: Series, tokens: Tokens, ahead: Tensor | None = None) -> Tensor:
+        """Return the quantiles, in order, of the scaled future of the scaled `window`; `ahead` (B, A): known of it."""
         seen = tokens.flatten(1) if self.config.readout == "all" else tokens[:, -1]
         low, middle, high = self.out(self.dropout(seen)).unflatten(1, (self.config.horizon, len(QUANTILES))).unbind(-1)
         middle = middle + self.linear(window[..., 0])
+        if self.linear_ahead is not None:
+            middle = middle + self.linear_ahead(ahead)
         return torch.stack([middle - F.softplus(low), middle, middle + F.softplus(high)], dim=-1)
 
 

@@ -44,3 +44,35 @@ def test_a_run_on_a_table_with_covariates_predicts_and_exports(tmp_path):
     assert all(check.passed for check in written.parity)
     assert written.inputs["x"][-1] == 9
     assert found.family
+
+
+@pytest.mark.slow
+def test_a_run_with_a_column_that_is_known_ahead_uses_it_asks_for_it_and_exports_it(tmp_path):
+    rng = np.random.default_rng(0)
+    sale = (rng.random(420) < 0.3).astype(float)
+    table = pd.DataFrame(
+        {
+            "date": pd.date_range("2024-01-01", periods=420, freq="D"), "sale": sale,
+            "sold": 20 + 10 * sale + rng.normal(size=420),
+        }
+    )  # fmt: skip
+    table.loc[414:, "sold"] = np.nan
+    table.to_csv(tmp_path / "shop.csv", index=False)
+    told = []
+    found = recommend(
+        tmp_path / "shop.csv", target=("sold",), known=("sale",), horizon=6, trials=1, families=("mlp",),
+        out=tmp_path / "run", say=told.append,
+    )  # fmt: skip
+    assert "covariates: sale (known ahead: sale); calendar: day of week" in told
+    frame = predict(tmp_path / "run", tmp_path / "shop.csv")
+    np.testing.assert_allclose(frame["yhat"], 20 + 10 * sale[414:], atol=4)
+    assert {one.family for one in found.ranking if one.quality and one.quality.value < 0.5} >= {
+        "mlp",
+        "linear_lags",
+        "lag_boosting",
+    }
+    table.iloc[:417].to_csv(tmp_path / "less.csv", index=False)
+    with pytest.raises(InputError, match="sale for 3 steps after its last value, the model reads 6"):
+        predict(tmp_path / "run", tmp_path / "less.csv")
+    written = export(tmp_path / "run", "onnx", tmp_path / "model.onnx")
+    assert all(check.passed for check in written.parity)

@@ -222,5 +222,13 @@ def test_a_card_says_what_the_channels_are():
     words = card("forecast", channels=("y", "temp", *calendar), calendar=calendar).markdown()
     assert "| covariates | temp (past values only) |" in words
     assert "day of week, sine, day of week, cosine of 2 pi times" in words
-    with pytest.raises(ValueError, match="not the end of the channels"):
+    with pytest.raises(ValueError, match="do not end with"):
         card("forecast", channels=("y", "a", "b", "c"), calendar=calendar)
+
+
+def test_a_card_names_what_is_known_ahead_apart_from_what_is_read_up_to_the_present():
+    words = card("forecast", channels=("y", "temp", "sale", "sale, ahead"), ahead=("sale",)).markdown()
+    assert "| covariates | temp (past values only) |" in words
+    assert "| known ahead | sale: the last channels are these" in words
+    with pytest.raises(ValueError, match="do not end with"):
+        card("forecast", channels=("y", "temp", "sale"), ahead=("sale",))

@@ -18,7 +18,7 @@ STEPS, PATCH = 22, 5
 def frontend(**changes):
     torch.manual_seed(0)
     config = WindowConfig(**{"channels_in": 4, "calendar": 2, "patch": PATCH, "seasons": (3, 7, 40), **changes})
-    return WindowFrontend(config, 6, STEPS).double()
+    return WindowFrontend(config, 6, STEPS, 4).double()
 
 
 def tokens_by_loops(part, z):
@@ -136,3 +136,40 @@ def test_windows_are_refused_where_the_whole_series_is_asked_for():
         model(head=ClassifyConfig(classes=2))
     with pytest.raises(ValidationError, match="leave no target"):
         WindowConfig(channels_in=2, calendar=2)
+
+
+def test_what_is_known_ahead_is_added_to_every_token_and_to_nothing_else():
+    part, z = frontend(channels_in=6, ahead=2), torch.randn(3, STEPS, 6, dtype=torch.float64)
+    without = frontend()
+    without.load_state_dict(
+        {name: value[:4] if name in ("mean", "scale") else value for name, value in part.state_dict().items()
+         if name != "embed_ahead.weight"}
+    )  # fmt: skip
+    later, before = z[:, -4:, 4:], z[:, -7:-3, 4:]
+    known = torch.cat([later, later - before], -1).flatten(1)
+    assert part.known == 16 and torch.equal(part.ahead(z), known)
+    torch.testing.assert_close(part(z), without(z[..., :4]) + (known @ part.embed_ahead.weight.T)[:, None])
+
+
+def test_what_is_known_ahead_is_scaled_by_the_training_data():
+    part = frontend(channels_in=5, ahead=1)
+    part.fit(torch.tensor([9.0, 5.0, 9.0, 9.0, 3.0]), torch.tensor([9.0, 2.0, 9.0, 9.0, 4.0]))
+    window = torch.randn(2, STEPS, 5, dtype=torch.float64)
+    torch.testing.assert_close(part.standardise(window)[0][..., 4], (window[..., 4] - 3) / 4)
+
+
+@pytest.mark.parametrize("family", ["gru", "transformer", "mlp"])
+def test_a_network_reads_what_is_known_ahead_and_its_linear_path_begins_without_it(family):
+    front = WindowConfig(channels_in=4, calendar=2, ahead=1, patch=PATCH, seasons=(3,))
+    network, lengths = model(family, frontend=front), torch.tensor([30])
+    assert not network.head.linear_ahead.weight.any()
+    with torch.no_grad():
+        network.head.linear_ahead.weight.normal_()
+    x = torch.randn(1, 30, 4, dtype=torch.float64, requires_grad=True)
+    (seen,) = torch.autograd.grad(network(x, lengths).square().sum(), x)
+    assert seen[0, -4:, 3].all() and not seen[0, : -4 - 3, 3].any()
+
+
+def test_channels_known_ahead_must_leave_a_target():
+    with pytest.raises(ValidationError, match="leave no target"):
+        WindowConfig(channels_in=3, calendar=1, ahead=2)

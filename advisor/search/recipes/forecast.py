@@ -84,6 +84,7 @@ def build(family: str, knobs: Knobs, plan: Plan, causal: bool) -> ModelConfig:
         frontend=WindowConfig(
             channels_in=plan.channels,
             calendar=len(plan.calendar),
+            ahead=len(plan.ahead),
             patch=patch,
             seasons=seasons_of(plan.season),
             square_root=plan.nonnegative,

@@ -197,6 +197,21 @@ def test_a_covariate_that_leads_the_target_and_its_calendar_are_used():
         assert rich < 0.6 * poor
 
 
+@pytest.mark.parametrize("horizon", [6, 150])
+@pytest.mark.parametrize("season", [1, 8])
+@pytest.mark.parametrize("kind", ["linear_lags", "lag_boosting"])
+def test_what_is_known_of_the_steps_to_forecast_is_used(kind, season, horizon):
+    random = np.random.default_rng(3)
+    price = random.normal(size=3000)
+    target = 3 * price + 0.1 * random.normal(size=3000)
+    ahead = np.concatenate([price[horizon:], np.full(horizon, price[-1])])
+    x, y = cut(np.stack([target, price, ahead], 1)[:-horizon], 2 * horizon + 20, horizon)
+    train, test = slice(0, len(x) // 2), slice(len(x) // 2, None, 7)
+    model = fitted(kind, x[train], y[train], season=season, ahead=1)
+    error = np.abs(predict(model, x[test])[..., 1] - y[test]).mean() / np.abs(target).mean()
+    assert error < (0.2 if horizon == 6 else 0.75)  # of many steps the ridge reads every second
+
+
 def test_the_calendar_of_a_step_ahead_is_the_last_one_turned_on():
     series = clockwork(150)
     x, y = cut(series, 24, 6)
@@ -227,10 +242,11 @@ def test_trees_that_do_not_help_are_left_out():
 
 
 @pytest.mark.parametrize("kind", baselines.names("forecast"))
-def test_covariates_save_load_padding_and_seed(kind):
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_covariates_save_load_padding_and_seed(kind, ahead):
     series = clockwork(120)
     x, y = cut(series, 24, 6)
-    model, again = (fitted(kind, x, y, season=8) for _ in range(2))
+    model, again = (fitted(kind, x, y, season=8, ahead=ahead) for _ in range(2))
     loaded = baselines.build(baselines.BaselineConfig.model_validate_json(model.config.model_dump_json()))
     loaded.load_state_dict(load(save(model.state_dict())), strict=True)
     lengths = np.array([24, 17, 9, 2, 1])

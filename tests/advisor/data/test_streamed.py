@@ -86,6 +86,22 @@ def test_a_later_file_is_read_like_the_training_set(tmp_path, blocks):
         assert read(tmp_path / "b.csv", like=like).channels == fast.channels
 
 
+def test_what_is_known_ahead_is_read_as_at_once(tmp_path, blocks):
+    table = panel(pd.date_range("2023-03-01", periods=60, freq="h"))
+    table.loc[table.groupby("unique_id").cumcount() >= 55, "y"] = np.nan
+    fast, slow = both(table, tmp_path / "a.csv", blocks, ReadOptions(known=("wind", "temp")))
+    same(fast, slow)
+    assert fast.known == slow.known == ("temp", "wind=N", "wind=S", "wind=W")
+    for a, b in zip(fast.future, slow.future, strict=True):
+        assert a.shape == (5, 4)
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    made = []
+    for on, data in ((True, fast), (False, slow)):
+        blocks(on)
+        made.append(prepare(data, None, 1, 4, 0).all_series.flat)
+    np.testing.assert_allclose(made[0], made[1], rtol=1e-5, atol=1e-6)
+
+
 def test_a_problem_of_mapped_series_is_that_of_series_in_memory(tmp_path, blocks):
     fast, slow = both(
         panel(pd.date_range("2023-03-01", periods=90, freq="h")), tmp_path / "a.csv", blocks, ReadOptions()
