@@ -39,7 +39,7 @@ class ModelCard(Record):
     classes: tuple[str, ...] = ()
     """In the order of the logits; empty unless classify."""
     channels: tuple[str, ...]
-    """What the model reads, in this order; of a forecast: the target, past covariates, calendar."""
+    """What the model reads, in this order; of a forecast: the target, covariates, calendar, what is known ahead."""
     calendar: tuple[str, ...] = ()
     """Channels after those that are read: computed from the stamps; see `advisor.data.calendar`."""
     ahead: tuple[str, ...] = ()

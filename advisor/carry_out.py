@@ -25,6 +25,7 @@ from advisor.search.knobs import Knobs
 from advisor.search.lock import only_driver
 from advisor.search.prepare import prepare
 from advisor.search.problem import Plan, Problem
+from advisor.search.recipes.forecast import look_back_of
 from hybrids.families import FAMILIES
 from profiles.budget import Budget
 from profiles.data import DataProfile
@@ -170,6 +171,8 @@ def _say_plan(say: Callable[[str], None], facts: DataProfile, plan: Plan) -> Non
         ahead = f"known ahead: {', '.join(plan.ahead)}" if plan.ahead else "past only"
         covariates = f"{', '.join(plan.covariates)} ({ahead})" if plan.covariates else "none"
         say(f"covariates: {covariates}; calendar: {calendar_words(plan.calendar) or 'none'}")
+    if plan.ahead and (read := look_back_of(plan)) < plan.horizon:
+        say(f"the data are short: of what is known ahead only the last {read} of {plan.horizon} steps are read")
     if plan.nonnegative:
         say("the target is never negative: its square root is forecast, and squared again")
     say(f"test: {plan.test_words}; choices are made on {plan.folds} folds of the rest")

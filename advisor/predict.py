@@ -101,13 +101,17 @@ def predict_dataset(model: nn.Module, card: ModelCard, dataset: Dataset, batch: 
         )
     if card.calendar and not all(isinstance(index, pd.DatetimeIndex) for index in dataset.stamps or (None,)):
         raise InputError("the file has step numbers, the model reads dates.", "give the time column of the training.")
-    if card.ahead:
-        _refuse_unknown(card, dataset)
+    _refuse_unknown(card, dataset)
     answers = _answers(model, card, dataset, max(1, batch))
     notes = list(dataset.notes)
     lost = int((~np.isfinite(answers.reshape(len(answers), -1)).all(axis=1)).sum())
     if lost:
         notes.append(f"{lost} of {len(answers)} series got an answer that is not a finite number.")
+    brief = sum(len(s) < (card.horizon or 0) for s in dataset.series) if card.ahead else 0
+    if brief:
+        notes.append(
+            f"{brief} series are shorter than the horizon: of what is known ahead only the last steps are read."
+        )
     longer = sum(len(s) > card.train_length_max for s in dataset.series)
     if longer and card.task != "forecast":
         notes.append(f"{longer} series are longer than any in training ({card.train_length_max} steps).")
@@ -126,14 +130,19 @@ def _refuse_unknown(card: ModelCard, dataset: Dataset) -> None:
     """Refuse series that do not say what the model was trained to know ahead.
 
     Raises:
-        InputError: Rows are lacking after the last value of the target.
+        InputError: Other columns are known ahead, or rows are lacking after the last value of the target.
     """
-    steps = map(len, dataset.future) if dataset.future else (0,) * len(dataset)
-    for name, known in zip(dataset.ids, steps, strict=True):
-        if known < (card.horizon or 0):
+    if dataset.known != card.ahead:
+        names = [", ".join(some) or "nothing" for some in (dataset.known, card.ahead)]
+        raise InputError(
+            f"the file was read with {names[0]} known ahead, the model with {names[1]}.",
+            "read it as the training file.",
+        )
+    for name, future in zip(dataset.ids, dataset.future, strict=False):
+        if len(future) < (card.horizon or 0):
             raise InputError(
-                f"series {name!r} holds {', '.join(card.ahead)} for {known} steps after its last value, the model "
-                f"reads {card.horizon}.",
+                f"series {name!r} holds {', '.join(card.ahead)} for {len(future)} steps after its last value, the "
+                f"model reads {card.horizon}.",
                 "add rows with these columns and a blank target.",
             )
 
@@ -141,7 +150,7 @@ def _refuse_unknown(card: ModelCard, dataset: Dataset) -> None:
 @torch.no_grad()
 def _answers(model: nn.Module, card: ModelCard, dataset: Dataset, batch: int) -> np.ndarray:
     """Return the model's outputs, float64 (series, ...), from batches of series of similar length."""
-    own, known = len(card.read), [card.read.index(name) for name in card.ahead]
+    own, known = len(card.read), list(dataset.known_places)
     lengths = np.array([len(s) for s in dataset.series])
     order = np.argsort(lengths, kind="stable")
     device = next((t.device for t in (*model.parameters(), *model.buffers())), torch.device("cpu"))

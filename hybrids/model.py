@@ -116,7 +116,8 @@ class SequenceModel(nn.Module):
         assert isinstance(self.head, ForecastHead)
         ahead: Tensor | None = None
         if isinstance(self.frontend, WindowFrontend):
-            tokens, ahead = self.frontend(z), self.frontend.ahead(z)
+            ahead = self.frontend.ahead(z)
+            tokens = self.frontend(z, ahead)
         else:
             tokens, _ = self.frontend(with_seasonal_difference(z, self.head.config.season), full_lengths(z))
         tokens, _ = self.backbone(tokens)

@@ -30,6 +30,7 @@ from torch import Tensor
 from hybrids.backbone import Backbone
 from hybrids.families import FAMILIES, family, layers
 from hybrids.frontends.series import SeriesFrontend
+from hybrids.frontends.window import WindowFrontend
 from hybrids.heads.forecast import ForecastHead, last_window
 from hybrids.heads.pooled import RegressHead
 from hybrids.mixer import MixerConfig, reads_whole
@@ -249,6 +250,8 @@ def _both(model: SequenceModel, x: Series, lengths: Lengths, seed: int) -> tuple
         tokens, quantiles = model.forecast_scaled(leaf)
         answer, last, lengths = quantiles.flatten(1), tokens[:, -1], full_lengths(leaf)
         unit = leaf.new_ones(leaf.shape[-1])
+        if isinstance(model.frontend, WindowFrontend):  # what is known ahead is no past
+            unit[leaf.shape[-1] - model.frontend.config.ahead :] = 0
     else:
         leaf = x.detach().clone().requires_grad_()
         tokens, counts = model.frontend(leaf, lengths)

@@ -57,6 +57,16 @@ def recent(x: Series, lengths: Lengths, count: int) -> tuple[Tensor, Tensor]:
     return take(x[..., :1], steps)[..., 0], steps >= 0
 
 
+def known_ahead(channels: Tensor, steps: Tensor, season: int) -> Tensor:
+    """Return what channels (B, L, A) hold at steps (B, P), and how that differs from a season before, (B, P, 2 A).
+
+    Steps before the first give 0, and so do differences from there.
+    """
+    later, before = take(channels, steps), take(channels, steps - season)
+    change = torch.where((steps >= season)[..., None], later - before, 0.0)
+    return torch.cat([torch.where((steps >= 0)[..., None], later, 0.0), change], -1)
+
+
 def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     """Return the mean (B,) of values (B, P) where `valid`."""
     return torch.where(valid, values, 0.0).sum(1) / valid.sum(1).clamp_min(1)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from advisor.baselines.base import BaselineConfig, Training, fill, take
-from advisor.baselines.forecaster import Forecaster, level_and_unit, masked_mean, recent
+from advisor.baselines.forecaster import Forecaster, known_ahead, level_and_unit, masked_mean, recent
 from advisor.baselines.lags import LinearLags, beside, split
 from advisor.baselines.trees import Forest
 from hybrids.shapes import Lengths, Series
@@ -68,8 +68,7 @@ class LagBoosting(Forecaster):
             moving.append(((take(x[..., :1], before)[..., 0] - mean) / size)[..., None])
         if self.config.ahead:  # the channels hold at each step what is known a horizon later
             at = end - 1 - horizon + ahead[None]
-            later, before = (take(x, steps)[..., -self.config.ahead :] for steps in (at, at - self.season))
-            moving += [later, later - before]
+            moving.append(known_ahead(x[..., -self.config.ahead :], at, self.season))
         if self.others:
             fixed.append(take(x, end - 1)[:, 0, 1 : 1 + self.others])
         if self.others > 1:

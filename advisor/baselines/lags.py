@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from advisor.baselines.base import BaselineConfig, Training, channel_stats, fill, take
-from advisor.baselines.forecaster import Forecaster, level_and_unit, recent, seasonal_naive
+from advisor.baselines.forecaster import Forecaster, known_ahead, level_and_unit, recent, seasonal_naive
 from hybrids.shapes import Lengths, Series
 
 MOST_WINDOWS = 20_000
@@ -58,21 +58,19 @@ class LinearLags(Forecaster):
         parts = [(values - mean) / torch.where(unit > 0, unit, 1.0)]
         if self.config.channels_in > 1:
             steps = lengths[:, None] - 1 - torch.arange(self.config.sizes["other_lags"], device=x.device)[None]
-            others = self.others(x, steps)[..., : beside(self.config)]
+            count = beside(self.config)
+            others = take(x[..., 1 : 1 + count], steps) - self.other_mean[:count]
+            others = (others / self.other_scale[:count]).clamp(-LIMIT, LIMIT)
             parts.append(others.flatten(1))
             if self.config.ahead:
                 known = torch.arange(0, self.config.horizon, known_stride(self.config), device=x.device)
-                steps = lengths[:, None] - 1 - known[None]
-                later, before = (self.others(x, at)[..., -self.config.ahead :] for at in (steps, steps - self.season))
-                parts += [later.flatten(1), (later - before).flatten(1)]
+                at = lengths[:, None] - 1 - known[None]
+                ahead = (x[..., 1 + count :] - self.other_mean[count:]) / self.other_scale[count:]
+                parts.append(known_ahead(ahead.clamp(-LIMIT, LIMIT), at, self.season).flatten(1))
             if self.config.sizes["products"]:
                 now = others[:, 0]
                 parts += [now[:, i:] * now[:, i : i + 1] for i in range(now.shape[1])]
         return torch.cat(parts, 1), unit
-
-    def others(self, x: Series, steps: Tensor) -> Tensor:
-        """Return the channels beside the target at some steps (B, P) of each row, standardised, (B, P, C - 1)."""
-        return ((take(x[..., 1:], steps) - self.other_mean) / self.other_scale).clamp(-LIMIT, LIMIT)
 
     def naive(self, x: Series, lengths: Lengths) -> Tensor:
         """Return what the ridge is added to, (B, H): the last season or the last value."""

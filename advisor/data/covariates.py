@@ -77,24 +77,25 @@ def choose_covariates(
                 continue
             values = values[1:] if len(values) == 2 else values
             found = {f"{name}={value}": _is(cells, value) for value in values}
-        found = {key: column for key, column in found.items() if _varies(column)}
+        found = {key: column for key, column in found.items() if name in ahead or _varies(column)}
         names += found
         known += found if name in ahead else ()
         columns += found.values()
         if not found:
             still.append(name)
-    if lost := [name for name in ahead if name in {*still, *dated, *wordy}]:
+    if lost := [name for name in ahead if name in {*dated, *wordy}]:
         raise InputError(
-            f"{table.file}: {lost[0]!r} never changes, holds dates or more than {MOST_VALUES} words: it cannot be read",
+            f"{table.file}: {lost[0]!r} holds dates or more than {MOST_VALUES} words and cannot be known ahead",
             "leave it out of --known",
         )
     notes += [f"{len(some)} columns {why} were left out: {_some(some)}." for why, some in left.items() if some]
     if not names:
         return Covariates.none(len(table.rows))
     chosen = Covariates(tuple(names), np.stack(columns, axis=1), tuple(known))
-    if len(names) > MOST_COVARIATES:
+    if len(names) > MOST_COVARIATES and len(known) < len(names):
         chosen = _most_related(chosen, target)
-        notes.append(f"{len(names) - MOST_COVARIATES} of {len(names)} covariates move least with the target: left out.")
+        lost_count = len(names) - len(chosen.names)
+        notes.append(f"{lost_count} of {len(names)} covariates move least with the target: left out.")
     return chosen
 
 
@@ -161,7 +162,7 @@ def _most_related(chosen: Covariates, target: np.ndarray) -> Covariates:
     with np.errstate(invalid="ignore", divide="ignore"):
         related = frame.corrwith(pd.Series(target[:rows])).abs().fillna(0.0).to_numpy(copy=True)
     related[[name in chosen.known for name in chosen.names]] = np.inf
-    keep = np.sort(np.argsort(-related, kind="stable")[:MOST_COVARIATES])
+    keep = np.sort(np.argsort(-related, kind="stable")[: max(MOST_COVARIATES, len(chosen.known))])
     names = tuple(chosen.names[k] for k in keep)
     return Covariates(names, chosen.values[:, keep], tuple(name for name in chosen.known if name in names))
 

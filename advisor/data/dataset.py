@@ -110,6 +110,11 @@ class Dataset:
         """Return the number of series."""
         return len(self.series)
 
+    @property
+    def known_places(self) -> tuple[int, ...]:
+        """Return the places of the channels that are known ahead; the target, which is first, is never one."""
+        return tuple(1 + self.channels[1:].index(name) for name in self.known)
+
     def take(self, rows: np.ndarray) -> "Dataset":
         """Return the series at `rows` (indices), in that order."""
         return replace(

@@ -77,7 +77,8 @@ def forecasting_dataset(
         future = np.empty((0, 0), np.float32)
         if known:
             columns = [len(one.ids) + covariates.index(name) for name in known]
-            values, future, blank = _without_future(values, len(one.ids), columns, one.ids[0])
+            told_ahead = bool(has_value(values[:, columns]).all())
+            values, future, blank = _without_future(values, len(one.ids), columns)
             index, missing, total = index[: len(values)], missing + blank, total + future.size
         usable = has_value(values)
         own_ids = [name for name, good in zip(one.ids, usable, strict=False) if good]
@@ -87,6 +88,11 @@ def forecasting_dataset(
             continue
         if not own_ids:
             continue
+        if known and not told_ahead:
+            raise InputError(
+                f"{source.path.name}: series {one.ids[0]!r} has no value in a column that is known ahead",
+                "fill it, or leave it out of --known",
+            )
         usable[len(one.ids) :] = True
         kept = len(own_ids)
         values, lost = _zeroed(values[:, usable])
@@ -131,29 +137,19 @@ def forecasting_dataset(
     )  # fmt: skip
 
 
-def _without_future(
-    values: np.ndarray, targets: int, known: Sequence[int], name: str
-) -> tuple[np.ndarray, np.ndarray, int]:
+def _without_future(values: np.ndarray, targets: int, known: Sequence[int]) -> tuple[np.ndarray, np.ndarray, int]:
     """Return the rows up to the last value of a target, the known columns after it, filled, and how many were missing.
 
     Args:
         values: (rows, targets + covariates), on the grid, NaN where missing.
         targets: How many of the columns are targets.
-        known: Columns that are known ahead.
-        name: Of the series, for messages.
-
-    Raises:
-        InputError: A known column has no value at all.
+        known: Columns that are known ahead; one without any value gives zeros.
     """
     ahead = values[:, list(known)]
-    if not has_value(ahead).all():
-        raise InputError(
-            f"series {name!r} has no value in one of the columns that are known ahead", "fill it, or leave out --known"
-        )
     told = np.flatnonzero(np.isfinite(values[:, :targets]).any(axis=1))
     end = int(told[-1]) + 1 if told.size else len(values)
     last = int(np.flatnonzero(np.isfinite(ahead).all(axis=1)).max(initial=0)) + 1
-    future = fill(ahead)[0][end : max(end, last)]
+    future = fill(_zeroed(ahead)[0])[0][end : max(end, last)]
     return values[:end], future, int(np.isnan(ahead[end : max(end, last)]).sum())
 
 

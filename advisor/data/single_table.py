@@ -4,14 +4,16 @@ Where no target is named, each numeric column is a series to forecast of its own
 its covariates.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from advisor.data.covariates import Covariates, choose_covariates, covariates_like
 from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.forecasting import RawSeries, forecasting_dataset
 from advisor.data.sniff import Source
-from advisor.data.table import Table
-from advisor.data.time_axis import Times, compose_times, is_time_name, looks_like_dates, parse_times
+from advisor.data.table import Table, is_missing
+from advisor.data.time_axis import Times, compose_times, is_coarse, is_time_name, looks_like_dates, parse_times
 from advisor.data.wide import ID_NAMES
 from advisor.errors import InputError
 
@@ -41,7 +43,7 @@ def find_times(table: Table, options: ReadOptions) -> tuple[tuple[str, ...], Tim
     notes = []
     named = [name for name in table.names if table.header and is_time_name(name)]
     dated = [name for name in table.names[:200] if name not in named and looks_like_dates(table.cells(name)[:20])]
-    candidates = sorted([*named, *dated], key=lambda name: not looks_like_dates(table.cells(name)[:20]))
+    candidates = sorted([*named, *dated], key=lambda name: _rank(table.cells(name)[:20]))
     for name in candidates:
         cells = table.cells(name)
         times = parse_times(cells, name, table.lines) if table.kinds[name] != "empty" else None
@@ -53,6 +55,11 @@ def find_times(table: Table, options: ReadOptions) -> tuple[tuple[str, ...], Tim
             return (name,), times, [*notes, *times.notes]
         notes.append(f"Column {name!r} holds no date in a known form (such as {cells[0][:40]!r}).")
     return (), None, notes
+
+
+def _rank(cells: Sequence[str]) -> int:
+    """Return which column is taken for time first: one of days, of months or quarters, of numbers."""
+    return 2 if not looks_like_dates(cells) else int(is_coarse(next(cell for cell in cells if not is_missing(cell))))
 
 
 def read_single_table(source: Source, table: Table, options: ReadOptions, like: Dataset | None) -> Dataset:
@@ -128,10 +135,11 @@ def choose_columns(
     others = [name for name in free if name not in {*targets, *counters, *empty}]
     if options.known and not (options.target or first):
         raise InputError(f"{table.file}: --known is for columns beside a target, and none is named", "say --target")
-    for name in options.known:
+    for name in options.known if like is None else ():
         table.index(name)
         if name not in others:
-            raise InputError(f"{table.file}: {name!r} holds no values beside the target", "leave it out of --known")
+            why = "is taken for time, id or target" if name in {*used, *targets} else "holds no values"
+            raise InputError(f"{table.file}: {name!r} {why} and cannot be known ahead", "leave it out of --known")
     told = [("without any value", empty), ("that count the rows", [name for name in counters if name not in targets])]
     if like is not None and len(like.channels) > 1:
         beside = covariates_like(table, like, options.known, notes)
@@ -143,6 +151,13 @@ def choose_columns(
             ("of numbers that are not targets", [name for name in others if table.kinds[name] == "number"]),
             ("of text", [name for name in others if table.kinds[name] == "text"]),
         ]
+    untold = np.isnan(table.matrix(targets[:1])[:, 0]) if options.known else ()
+    for name in options.known:
+        blank = sum(is_missing(cell) for cell, ahead in zip(table.cells(name), untold, strict=True) if ahead)
+        if blank and table.kinds[name] != "number":
+            notes.append(
+                f"{blank} cells of {name!r}, known ahead, are blank where the target is: they count as no word."
+            )
     for what, names in told:
         if names:
             shown = ", ".join(map(repr, names[:5])) + (" ..." if len(names) > 5 else "")

@@ -17,7 +17,7 @@ class Cut(NamedTuple):
 
     Attributes:
         history: Each series without its last steps.
-        tails: What was cut off, each (steps, 1), in the order of `history`.
+        tails: What was cut off, each (steps, channels), in the order of `history`.
     """
 
     history: Dataset
@@ -125,6 +125,10 @@ def forecast_cut(dataset: Dataset, steps: int) -> Cut:
         kept,
         series=tuple(values[:-steps] for values in kept.series),
         stamps=tuple(index[:-steps] for index in kept.stamps or ()),
+        future=tuple(
+            np.concatenate([values[-steps:, kept.known_places], after])
+            for values, after in zip(kept.series, kept.future, strict=False)
+        ),
         notes=(*kept.notes, f"{note}{' ...' if len(short) > 5 else ''}.") if short else kept.notes,
     )
     return Cut(history, tuple(values[-steps:] for values in kept.series))

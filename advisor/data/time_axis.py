@@ -31,7 +31,9 @@ _FORMS = tuple(
     day.replace("\0", " ") + clock for day in _DAYS.split(" ") for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
 )
 _ISO = re.compile(r"\d{4}-\d{2}(-\d{2}([T ]\d{2}(:?\d{2}(:?\d{2}([.,]\d+)?)?)?\s*(Z|[+-]\d{2}(:?\d{2})?)?)?)?")
-_QUARTER = re.compile(r"(?P<year>\d{4})[- ]?Q(?P<quarter>[1-4])|Q(?P<first>[1-4])[- ]?(?P<then>\d{4})", re.IGNORECASE)
+_QUARTER = re.compile(
+    r"(?P<year>[12]\d{3})[- ]?Q(?P<quarter>[1-4])|Q(?P<first>[1-4])[- ]?(?P<then>[12]\d{3})", re.IGNORECASE
+)
 _OFFSET = re.compile(r"\d{2}:?\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$")
 
 
@@ -92,6 +94,11 @@ def looks_like_dates(cells: Sequence[str]) -> bool:
     if not first or len(first) > 40 or not parse_numbers([first])[1]:
         return False
     return bool(_ISO.fullmatch(first) or _QUARTER.fullmatch(first)) or any(_fits(first, form) for form in _FORMS)
+
+
+def is_coarse(cell: str) -> bool:
+    """Return whether a date names a month or a quarter and no day, such as 2024-01, Jan 2024 or 2024Q1."""
+    return bool(_QUARTER.fullmatch(cell)) or len(re.findall(r"[0-9]+|[A-Za-z]+", cell)) == 2
 
 
 def compose_times(parts: dict[str, np.ndarray]) -> Times | None:

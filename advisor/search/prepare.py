@@ -94,7 +94,7 @@ def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int |
         )
     calendar = choose_calendar(dataset.stamps or ())
     stack = with_calendar(dataset, calendar)
-    known = [dataset.channels.index(name) for name in dataset.known]
+    known = dataset.known_places
     if test is None:
         cuts = int(np.clip(HELD_SHARE * median // horizon, 1, MOST_CUTS))
         held = np.where(stack.sizes > cuts * horizon + 1, cuts * horizon, 0)
@@ -233,6 +233,9 @@ def _test_rows(full: SeriesStack, sizes: np.ndarray, later: np.ndarray, plan: Pl
         windows(series, (begin + cut * horizon).tolist(), scales, longest, horizon) for cut in range(0, cuts, step)
     ]
     rows = joined(parts)
+    whole = ~np.isnan(rows.y).any(axis=1)
+    if plan.ahead and whole.any():  # beyond the end of a test file nothing is known ahead
+        rows = rows.take(np.flatnonzero(whole))
     if cuts > 1 and len(full) < 20:  # few series: intervals from stretches of time, not from series
         stretch = np.concatenate([np.full(len(p), i // max(1, len(parts) // 10)) for i, p in enumerate(parts)])
         rows = Rows(rows.x, rows.lengths, rows.y, rows.scale, stretch)

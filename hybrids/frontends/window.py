@@ -4,7 +4,8 @@
     d_t = z_t - z_{t - season}, 0 before                for each season shorter than the window
     v = (x - mean) / deviation                          covariates, by the training data
     token = W [z, d over the steps of a patch; v and calendar at the last of them; mean of v over them] + b
-    every token += U [a_t, a_t - a_{t - season}]        over the last H steps t; a holds what is known for H steps later
+    every token += U [a_t, a_t - a_{t - season}]        over the last H steps t; a_t is known H steps ahead
+                                                        (the difference where a season more fits into the window)
 
 The last token ends with the window; the first is filled with zeros in front. The calendar is taken once a token, since
 its other steps follow from it; covariates in full were measured to cost more by overfitting than they tell
@@ -23,7 +24,8 @@ from hybrids.heads.forecast import scale_of
 from hybrids.shapes import Series, Tokens
 from hybrids.square_root import signed_root, signed_square
 
-TINY = 1e-5
+TINY = 1e-6
+"""Of its mean: a covariate whose deviation is no more than this never changes."""
 
 
 class WindowConfig(BaseModel):
@@ -86,8 +88,9 @@ class WindowFrontend(nn.Module):
     def fit(self, mean: Tensor, scale: Tensor) -> None:
         """Set the scaling of the covariates from the training data, each (C,); target and calendar are left alone."""
         for part in (slice(1, self.varying), slice(self.varying + self.config.calendar, None)):
+            moves = scale[part] > TINY * (TINY + mean[part].abs())  # what never changed is not blown up when it does
             self.mean[part].copy_(mean[part])
-            self.scale[part].copy_(scale[part].clamp_min(TINY))
+            self.scale[part].copy_(torch.where(moves, scale[part], 1.0))
 
     def standardise(self, window: Series) -> tuple[Series, Tensor, Tensor]:
         """Return the scaled window (B, L, C), and mean and deviation of its target, (B, 1, 1)."""
@@ -104,8 +107,8 @@ class WindowFrontend(nn.Module):
         """Return the forecast of a transformed target in the target's own unit, the inverse of `transformed`."""
         return signed_square(forecast) if self.config.square_root else forecast
 
-    def forward(self, z: Series) -> Tokens:
-        """Return the tokens (B, ceil(L / patch), D) of a scaled window (B, L, C)."""
+    def forward(self, z: Series, ahead: Tensor | None = None) -> Tokens:
+        """Return the tokens (B, ceil(L / patch), D) of a scaled window (B, L, C), and of what is known `ahead`."""
         differences = [F.pad(z[:, season:, :1] - z[:, :-season, :1], (0, 0, season, 0)) for season in self.seasons]
         patch = self.config.patch
         steps = torch.cat([z, *differences], dim=-1)
@@ -118,11 +121,13 @@ class WindowFrontend(nn.Module):
             inputs = torch.cat([inputs, covariates[:, :, -1], calendar[:, :, -1], covariates.mean(2)], dim=-1)
         tokens: Tokens = self.embed(inputs)
         if self.embed_ahead is not None:
-            tokens = tokens + self.embed_ahead(self.ahead(z))[:, None]
+            tokens = tokens + self.embed_ahead(ahead)[:, None]
         return tokens
 
-    def ahead(self, z: Series) -> Tensor:
-        """Return what a scaled window (B, L, C) knows of the steps to forecast, (B, known)."""
+    def ahead(self, z: Series) -> Tensor | None:
+        """Return what a scaled window (B, L, C) knows of the steps to forecast, (B, known); None: nothing."""
+        if not self.config.ahead:
+            return None
         channels = z[..., z.shape[2] - self.config.ahead :]
         later = channels[:, -self.steps_known :]
         if self.back is None:

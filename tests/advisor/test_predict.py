@@ -217,6 +217,23 @@ def test_a_forecaster_is_given_covariates_and_the_calendar_of_the_stamps():
         predict_dataset(Beside(), known, dataset("forecast", (7,)))
 
 
+def test_what_is_known_ahead_is_read_behind_the_calendar_and_must_be_that_of_the_model():
+    class Last(torch.nn.Module):
+        def forward(self, x, lengths):
+            return x[torch.arange(len(x)), lengths - 1][:, None].expand(-1, 3, -1)
+
+    asked = card("forecast", channels=("y", "sale", "sale, ahead"), ahead=("sale",), horizon=3)
+    series, future = np.arange(14, dtype=np.float32).reshape(7, 2), np.full((4, 1), 9.0)
+    facts = {"series": (series,), "channels": ("y", "sale"), "future": (future,)}
+    data = dataset("forecast", (7,), known=("sale",), **facts)
+    assert predict_dataset(Last(), asked, data)["yhat-hi-80"].tolist() == [9.0] * 3
+    short = dataset("forecast", (7,), known=("sale",), **{**facts, "future": (future[:2],)})
+    with pytest.raises(InputError, match="sale for 2 steps after its last value, the model reads 3"):
+        predict_dataset(Last(), asked, short)
+    with pytest.raises(InputError, match="read with nothing known ahead, the model with sale"):
+        predict_dataset(Last(), asked, dataset("forecast", (7,), **facts))
+
+
 def test_a_card_says_what_the_channels_are():
     calendar = ("day of week, sine", "day of week, cosine")
     words = card("forecast", channels=("y", "temp", *calendar), calendar=calendar).markdown()

@@ -148,7 +148,9 @@ def test_what_is_known_ahead_is_added_to_every_token_and_to_nothing_else():
     later, before = z[:, -4:, 4:], z[:, -7:-3, 4:]
     known = torch.cat([later, later - before], -1).flatten(1)
     assert part.known == 16 and torch.equal(part.ahead(z), known)
-    torch.testing.assert_close(part(z), without(z[..., :4]) + (known @ part.embed_ahead.weight.T)[:, None])
+    torch.testing.assert_close(
+        part(z, part.ahead(z)), without(z[..., :4]) + (known @ part.embed_ahead.weight.T)[:, None]
+    )
 
 
 def test_what_is_known_ahead_is_scaled_by_the_training_data():
@@ -173,3 +175,11 @@ def test_a_network_reads_what_is_known_ahead_and_its_linear_path_begins_without_
 def test_channels_known_ahead_must_leave_a_target():
     with pytest.raises(ValidationError, match="leave no target"):
         WindowConfig(channels_in=3, calendar=1, ahead=2)
+
+
+def test_what_never_changed_in_training_is_not_blown_up_when_it_does():
+    part = frontend(channels_in=5, ahead=1)
+    part.fit(torch.full((5,), 10.0), torch.tensor([1.0, 0.0, 1.0, 1.0, 1e-6]))
+    window = torch.full((1, STEPS, 5), 10.0, dtype=torch.float64)
+    window[:, -1, [1, 4]] = 9.0
+    torch.testing.assert_close(part.standardise(window)[0][0, -1, [1, 4]], window.new_tensor([-1.0, -1.0]))

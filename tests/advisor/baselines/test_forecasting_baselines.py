@@ -10,6 +10,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from advisor import baselines
 from advisor.baselines.bank import LEVELS, bank, holt_winters, seasonal_shape, smoothed
+from advisor.baselines.forecaster import known_ahead
 from advisor.baselines.lag_boosting import LagBoosting, boost
 from advisor.baselines.lags import LinearLags, ridges
 from advisor.baselines.smoothing import history
@@ -195,6 +196,12 @@ def test_a_covariate_that_leads_the_target_and_its_calendar_are_used():
             for c in (4, 1)
         )
         assert rich < 0.6 * poor
+
+
+def test_what_is_known_ahead_is_zero_where_the_row_does_not_reach():
+    channel = torch.arange(1.0, 7.0)[None, :, None]
+    found = known_ahead(channel, torch.tensor([[5, 2, 1, -1]]), 2)
+    torch.testing.assert_close(found[0], torch.tensor([[6.0, 2.0], [3.0, 2.0], [2.0, 0.0], [0.0, 0.0]]))
 
 
 @pytest.mark.parametrize("horizon", [6, 150])

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from advisor.data import ReadOptions, read
+from advisor.audit import audit
+from advisor.data import ReadOptions, forecast_cut, read
 from advisor.data.ahead import ahead_of
 from advisor.errors import InputError
 from advisor.search.prepare import prepare
@@ -65,14 +66,16 @@ def test_each_series_of_a_panel_has_its_own_future_and_words_give_a_channel_each
     ("asked", "words"),
     [
         (ASKED.model_copy(update={"known": ("rain",)}), "rain"),
-        (ASKED.model_copy(update={"known": ("date",)}), "no values beside the target"),
-        (ASKED.model_copy(update={"known": ("y",)}), "no values beside the target"),
-        (ASKED.model_copy(update={"known": ("flat",)}), "never changes"),
+        (ASKED.model_copy(update={"known": ("date",)}), "is taken for time, id or target"),
+        (ASKED.model_copy(update={"known": ("y",)}), "is taken for time, id or target"),
+        (ASKED.model_copy(update={"known": ("blank",)}), "holds no values"),
+        (ASKED.model_copy(update={"known": ("words",)}), "holds dates or more than 8 words"),
         (ReadOptions(task="forecast", known=("price",)), "none is named"),
     ],
 )
 def test_what_cannot_be_known_ahead_is_refused(tmp_path, asked, words):
-    frame = table().rename(columns={"y": "load"} if not asked.target else {}).assign(flat=1.0)
+    frame = table().rename(columns={"y": "load"} if not asked.target else {})
+    frame = frame.assign(blank=np.nan, words=[f"word{k}" for k in range(len(frame))])
     with pytest.raises(InputError, match=words):
         read(stored(frame, tmp_path), asked)
 
@@ -95,3 +98,59 @@ def test_at_a_test_file_the_last_steps_of_training_know_what_that_file_holds(tmp
     np.testing.assert_allclose(problem.all_series[0][:, -1], price[4:44])
     last = problem.test.x[0, : problem.test.lengths[0], -1]
     np.testing.assert_allclose(last[-4:], price[40:44])
+
+
+def test_a_test_file_is_scored_at_origins_whose_future_is_known_in_full(tmp_path):
+    frame = table().iloc[:STEPS]
+    train = read(stored(frame.iloc[:40], tmp_path), ASKED)
+    test = read(stored(frame.iloc[40:50], tmp_path, "b.csv"), ASKED, like=train)
+    assert len(prepare(train, test, 1, 4, seed=0).test) == 2  # of 10 steps the last 2 are no whole horizon
+
+
+def test_a_known_column_named_as_the_target_channel_is_not_the_target(tmp_path):
+    frame = table().rename(columns={"y": "sold", "price": "y"})
+    data = read(stored(frame, tmp_path), ReadOptions(task="forecast", target=("sold",), known=("y",)))
+    assert data.channels == ("y", "heat", "y") and data.known_places == (2,)
+    np.testing.assert_allclose(prepare(data, None, 1, 4, 0).all_series[0][:, -1], frame["y"][4 : STEPS + 4], rtol=1e-6)
+
+
+def test_a_series_that_is_dropped_anyway_may_lack_what_is_known_and_another_may_not(tmp_path):
+    short, whole = table().iloc[:3].assign(id="short", price=np.nan), table().assign(id="whole")
+    asked = ASKED.model_copy(update={"id": "id"})
+    data = read(stored(pd.concat([short, whole]), tmp_path), asked)
+    assert data.ids == ("whole",) and len(data.future) == 1
+    with pytest.raises(InputError, match="series 'bare' has no value in a column that is known ahead"):
+        read(stored(pd.concat([table().assign(id="bare", price=np.nan), whole]), tmp_path), asked)
+
+
+def test_a_later_file_may_leave_a_known_flag_blank_and_the_count_is_said(tmp_path):
+    frame = table().assign(event=np.where(np.arange(STEPS + BEYOND) % 7 == 0, "fair", ""))
+    asked = ASKED.model_copy(update={"known": ("event",)})
+    train = read(stored(frame, tmp_path), asked)
+    assert train.known == ("event=fair",)
+    later = read(stored(frame.assign(event=""), tmp_path, "b.csv"), asked, like=train)
+    assert later.known == train.known and not later.future[0].any()
+    assert any(f"{BEYOND} cells of 'event', known ahead, are blank where the target is" in n for n in later.notes)
+
+
+def test_what_is_known_ahead_and_never_changes_is_kept_and_all_of_many_are(tmp_path):
+    frame = table()
+    more = {f"k{n}": frame["price"] * n + np.arange(len(frame)) % (n + 2) for n in range(40)}
+    frame = frame.assign(flat=1.0, **more)
+    asked = ASKED.model_copy(update={"known": ("flat", *more)})
+    data = read(stored(frame, tmp_path), asked)
+    assert data.known == ("flat", *more) and data.channels == ("y", *data.known)
+
+
+def test_a_cut_moves_what_it_cuts_off_into_the_future(tmp_path):
+    frame = table()
+    cut = forecast_cut(read(stored(frame, tmp_path), ASKED), 10)
+    np.testing.assert_allclose(cut.history.future[0][:, 0], frame["price"][STEPS - 10 :], rtol=1e-6)
+
+
+def test_what_moves_as_the_target_does_is_a_warning_where_it_is_called_known(tmp_path):
+    frame = table().assign(twin=lambda t: 3 * t["y"].ffill() + 1)
+    told, quiet = (ASKED.model_copy(update={"known": known}) for known in (("twin", "price"), ("price",)))
+    (one,) = audit(read(stored(frame, tmp_path), told))
+    assert (one.code, one.severity) == ("known_ahead_tells_the_target", "warning")
+    assert not audit(read(stored(frame, tmp_path), quiet))

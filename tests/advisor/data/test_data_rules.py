@@ -122,6 +122,15 @@ def test_quarters_are_read_as_their_first_days(write, form):
     assert (data.stamps[0] == index).all() and says(data, "first days")
 
 
+@pytest.mark.parametrize("coarse", ["quarter", "month"])
+def test_days_are_taken_for_time_before_months_and_quarters(write, coarse):
+    index = pd.date_range("2024-01-10", periods=40, freq="D")
+    named = [f"{t.year}Q{t.quarter}" if coarse == "quarter" else t.strftime("%Y-%m") for t in index]
+    rows = "\n".join(f"{name},{t.date()},{n}" for n, (name, t) in enumerate(zip(named, index, strict=True)))
+    data = read(write(f"{coarse},trading_day,y\n{rows}"), ReadOptions(task="forecast", target=("y",)))
+    assert data.freq == "D" and len(data.series[0]) == 40
+
+
 def test_days_and_months_that_cannot_be_told_apart_are_refused(write):
     stamps = [f"{k:02d}/{k:02d}/2024" for k in range(1, 11)]
     with pytest.raises(InputError, match="both fit every row"):
