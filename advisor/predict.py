@@ -132,7 +132,7 @@ def _refuse_unknown(card: ModelCard, dataset: Dataset) -> None:
     Raises:
         InputError: Other columns are known ahead, or rows are lacking after the last value of the target.
     """
-    if dataset.known != card.ahead:
+    if dataset.known != card.ahead or (card.ahead and len(dataset.future) != len(dataset)):
         names = [", ".join(some) or "nothing" for some in (dataset.known, card.ahead)]
         raise InputError(
             f"the file was read with {names[0]} known ahead, the model with {names[1]}.",

@@ -3,10 +3,7 @@
 Each finding is counted and says what to do. Files that cannot be read at all are refused by `advisor.data` before.
 """
 
-from dataclasses import replace
-
-import numpy as np
-
+from advisor.audit.ahead import told_ahead
 from advisor.audit.codes import missing_codes
 from advisor.audit.columns import shifted_series
 from advisor.audit.copies import contradictions, cuts_of_one, in_both, repeated, shared_ids, together
@@ -29,7 +26,7 @@ def audit(dataset: Dataset, test: Dataset | None = None, horizon: int | None = N
         horizon: Steps to forecast; None: not checked against the lengths.
     """
     every_channel, covariates = dataset.apart(), len(dataset.channels) > 1 and dataset.task == "forecast"
-    ahead = _told_ahead(dataset) if dataset.known else []
+    ahead = told_ahead(dataset, horizon)
     dataset, test = dataset.targets(), None if test is None else test.targets()
     shapes = same_shape(dataset.series)
     found = [*constants(dataset), *classes(dataset, test), *amounts(dataset, test, horizon), *irregular(dataset)]
@@ -45,16 +42,3 @@ def audit(dataset: Dataset, test: Dataset | None = None, horizon: int | None = N
     if test is not None:
         found += joins(dataset, test) if dataset.task == "forecast" else in_both(dataset, test)
     return tuple(sorted(found, key=lambda one: SEVERITIES.index(one.severity)))
-
-
-def _told_ahead(dataset: Dataset) -> list[Finding]:
-    """Return a warning where what is called known ahead moves as the target does: it would tell the answer."""
-    places = [0, *dataset.known_places]
-    series = tuple(one[:, places] for one in dataset.series)
-    alone = replace(dataset, series=series, channels=("y", *dataset.known)).apart()
-    do = "Leave it out of --known unless it is truly known before the target is."
-    return [
-        one.model_copy(update={"code": "known_ahead_tells_the_target", "severity": "warning", "do": do})
-        for one in shifted_series(alone, np.arange(len(alone)))
-        if one.code == "series_moves_as_another"
-    ]

@@ -108,9 +108,9 @@ def _of(compared: int, dataset: Dataset) -> str:
 def _pairs(dataset: Dataset, rows: list[int], size: int) -> tuple[list[Pair], int]:
     """Return the pairs among series of one length and how many could be compared; `size` is that of the FFT."""
     raw = [np.diff(dataset.series[i][:, 0].astype(np.float64)) for i in rows]
-    moves = np.stack([_calm(one) for one in raw])
+    moves = np.stack([calm(one) for one in raw])
     moves -= moves.mean(axis=1, keepdims=True)
-    kept = [i for i, one in enumerate(moves) if _count_moves(one) >= FEWEST_MOVES]
+    kept = [i for i, one in enumerate(moves) if count_moves(one) >= FEWEST_MOVES]
     spectra = {i: fft.rfft(moves[i], size) for i in kept}
     energy = np.concatenate([np.zeros((len(moves), 1)), np.cumsum(moves**2, axis=1)], axis=1)
     own = {i: np.abs(_profiles(spectra, energy, i, [i], size)[0][0, 1:]).max() for i in kept}
@@ -153,21 +153,21 @@ def _copy(told: np.ndarray, knows: np.ndarray, profile: np.ndarray) -> tuple[int
     k = int(np.argmax(np.abs(profile)))
     if abs(profile[k]) < OWN_PAST:
         return None
-    a, b = _calm(told[k:]), _calm(knows[: len(knows) - k])
-    if min(_count_moves(a), _count_moves(b)) < FEWEST_MOVES:
+    a, b = calm(told[k:]), calm(knows[: len(knows) - k])
+    if min(count_moves(a), count_moves(b)) < FEWEST_MOVES:
         return None
     exact = float(np.corrcoef(a, b)[0, 1])
     return (k, exact) if abs(exact) >= COPY else None
 
 
-def _calm(moves: np.ndarray) -> np.ndarray:
+def calm(moves: np.ndarray) -> np.ndarray:
     """Return the moves without outliers: what is beyond 10 times the usual size of a move is cut to that."""
     sizes = np.abs(moves[moves != 0])
     most = JUMP * float(np.median(sizes)) if sizes.size else 0.0
     return np.asarray(np.clip(moves, -most, most))
 
 
-def _count_moves(moves: np.ndarray) -> float:
+def count_moves(moves: np.ndarray) -> float:
     """Return the effective number of moves, or the number of different ones where that is smaller."""
     squares = moves**2
     if not squares.any():

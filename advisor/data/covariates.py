@@ -4,7 +4,7 @@ Numbers are taken as they are; cells among them that are no numbers count as mis
 values becomes one channel a value, 1 where the cell has it ("wind=NW"), or one channel in all where there are two.
 Columns that never change, text of more values, and dates are left out. Of more than 32 channels those are kept whose
 correlation with the target is largest in size over the first four fifths of the rows. Columns that the user calls
-known ahead are never left out in silence, and have a future: see `advisor.data.ahead`.
+known ahead are always kept, before all others, and have a future: see `advisor.data.ahead`.
 """
 
 from collections.abc import Sequence
@@ -77,6 +77,8 @@ def choose_covariates(
                 continue
             values = values[1:] if len(values) == 2 else values
             found = {f"{name}={value}": _is(cells, value) for value in values}
+        if name in ahead and not any(map(_varies, found.values())):
+            notes.append(f"{name!r}, known ahead, never changes in the rows looked at: nothing can be learnt from it.")
         found = {key: column for key, column in found.items() if name in ahead or _varies(column)}
         names += found
         known += found if name in ahead else ()
@@ -125,6 +127,27 @@ def covariates_like(table: Table, like: Dataset, ahead: Sequence[str], notes: li
         columns.append(_numbers(cells, name, notes) if name == source else _is(cells, name[len(source) + 1 :]))
     known = tuple(name for name, source in sources.items() if source in ahead)
     return Covariates(wanted, np.stack(columns, axis=1) if columns else np.empty((len(table.rows), 0)), known)
+
+
+def blank_words(table: Table, ahead: Sequence[str], beside: Covariates, target: np.ndarray) -> list[str]:
+    """Return what to say of text known ahead that is blank where the target is still unknown.
+
+    Args:
+        table: The cells, perhaps a sample of them.
+        ahead: Columns that are known ahead.
+        beside: The channels that come of them.
+        target: Its values, (rows,), NaN where missing.
+    """
+    notes = []
+    for name in ahead:
+        words = any(channel.startswith(f"{name}=") for channel in beside.known)
+        blank = sum(map(is_missing, np.array(table.cells(name), dtype=object)[np.isnan(target)]))
+        if words and blank:
+            notes.append(
+                f"{blank} cells of {name!r}, known ahead, are blank where the target is, in the rows looked at: they "
+                "count as no word."
+            )
+    return notes
 
 
 def source_of(table: Table, name: str) -> tuple[str, str | None]:

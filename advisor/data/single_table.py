@@ -4,11 +4,9 @@ Where no target is named, each numeric column is a series to forecast of its own
 its covariates.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from advisor.data.covariates import Covariates, choose_covariates, covariates_like
+from advisor.data.covariates import Covariates, blank_words, choose_covariates, covariates_like
 from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.forecasting import RawSeries, forecasting_dataset
 from advisor.data.sniff import Source
@@ -43,7 +41,8 @@ def find_times(table: Table, options: ReadOptions) -> tuple[tuple[str, ...], Tim
     notes = []
     named = [name for name in table.names if table.header and is_time_name(name)]
     dated = [name for name in table.names[:200] if name not in named and looks_like_dates(table.cells(name)[:20])]
-    candidates = sorted([*named, *dated], key=lambda name: _rank(table.cells(name)[:20]))
+    candidates = sorted([*named, *dated], key=lambda name: not looks_like_dates(table.cells(name)[:20]))
+    candidates = _finest_first(table, candidates)
     for name in candidates:
         cells = table.cells(name)
         times = parse_times(cells, name, table.lines) if table.kinds[name] != "empty" else None
@@ -57,9 +56,18 @@ def find_times(table: Table, options: ReadOptions) -> tuple[tuple[str, ...], Tim
     return (), None, notes
 
 
-def _rank(cells: Sequence[str]) -> int:
-    """Return which column is taken for time first: one of days, of months or quarters, of numbers."""
-    return 2 if not looks_like_dates(cells) else int(is_coarse(next(cell for cell in cells if not is_missing(cell))))
+def _finest_first(table: Table, candidates: list[str]) -> list[str]:
+    """Return the candidates for time, a column of days before one of months or quarters that it refines."""
+    first = candidates[0] if candidates else ""
+    if not first or not is_coarse(next((cell for cell in table.cells(first) if not is_missing(cell)), "")):
+        return candidates
+    coarse = table.cells(first)
+    for name in candidates[1:]:
+        days = table.cells(name)
+        kinds = len(set(days))
+        if looks_like_dates(days[:20]) and len(set(zip(days, coarse, strict=True))) == kinds > len(set(coarse)):
+            return [name, *(one for one in candidates if one != name)]
+    return candidates
 
 
 def read_single_table(source: Source, table: Table, options: ReadOptions, like: Dataset | None) -> Dataset:
@@ -138,7 +146,8 @@ def choose_columns(
     for name in options.known if like is None else ():
         table.index(name)
         if name not in others:
-            why = "is taken for time, id or target" if name in {*used, *targets} else "holds no values"
+            taken, why = {*used, *targets}, "counts the rows" if name in counters else "holds no values"
+            why = "is taken for time, id or target" if name in taken else why
             raise InputError(f"{table.file}: {name!r} {why} and cannot be known ahead", "leave it out of --known")
     told = [("without any value", empty), ("that count the rows", [name for name in counters if name not in targets])]
     if like is not None and len(like.channels) > 1:
@@ -151,13 +160,8 @@ def choose_columns(
             ("of numbers that are not targets", [name for name in others if table.kinds[name] == "number"]),
             ("of text", [name for name in others if table.kinds[name] == "text"]),
         ]
-    untold = np.isnan(table.matrix(targets[:1])[:, 0]) if options.known else ()
-    for name in options.known:
-        blank = sum(is_missing(cell) for cell, ahead in zip(table.cells(name), untold, strict=True) if ahead)
-        if blank and table.kinds[name] != "number":
-            notes.append(
-                f"{blank} cells of {name!r}, known ahead, are blank where the target is: they count as no word."
-            )
+    if options.known:
+        notes += blank_words(table, options.known, beside, table.matrix(targets[:1])[:, 0])
     for what, names in told:
         if names:
             shown = ", ".join(map(repr, names[:5])) + (" ..." if len(names) > 5 else "")

@@ -209,11 +209,14 @@ def _joined_to(
         )
     nothing = np.empty((0, stack.flat.shape[1]), np.float32)
     both = [np.concatenate([one, after.get(name, nothing)]) for name, one in zip(dataset.ids, stack, strict=True)]
-    return SeriesStack.of(both), f"the test file: {common} series, rolling cuts of {horizon}"
+    whole = " with all their steps" if dataset.known else ""
+    return SeriesStack.of(both), f"the test file: {common} series, rolling cuts of {horizon}{whole}"
 
 
 def _test_rows(full: SeriesStack, sizes: np.ndarray, later: np.ndarray, plan: Plan) -> Rows:
     """Return the origins in the test part: one horizon apart, in every series.
+
+    With columns that are known ahead, only those with a whole horizon after them: what follows is then known, too.
 
     Args:
         full: The series with their test parts.
@@ -233,10 +236,8 @@ def _test_rows(full: SeriesStack, sizes: np.ndarray, later: np.ndarray, plan: Pl
         windows(series, (begin + cut * horizon).tolist(), scales, longest, horizon) for cut in range(0, cuts, step)
     ]
     rows = joined(parts)
-    whole = ~np.isnan(rows.y).any(axis=1)
-    if plan.ahead and whole.any():  # beyond the end of a test file nothing is known ahead
-        rows = rows.take(np.flatnonzero(whole))
     if cuts > 1 and len(full) < 20:  # few series: intervals from stretches of time, not from series
         stretch = np.concatenate([np.full(len(p), i // max(1, len(parts) // 10)) for i, p in enumerate(parts)])
         rows = Rows(rows.x, rows.lengths, rows.y, rows.scale, stretch)
-    return rows
+    whole = ~np.isnan(rows.y).any(axis=1)
+    return rows.take(np.flatnonzero(whole)) if plan.ahead and whole.any() else rows

@@ -84,13 +84,15 @@ class WindowFrontend(nn.Module):
         self.known = config.ahead * self.steps_known * (1 if self.back is None else 2)
         """Numbers that are known of the steps to forecast."""
         self.embed_ahead = nn.Linear(self.known, width, bias=False) if config.ahead else None
+        if self.embed_ahead is not None:
+            nn.init.zeros_(self.embed_ahead.weight)  # what never changes in training then never counts
 
     def fit(self, mean: Tensor, scale: Tensor) -> None:
         """Set the scaling of the covariates from the training data, each (C,); target and calendar are left alone."""
         for part in (slice(1, self.varying), slice(self.varying + self.config.calendar, None)):
             moves = scale[part] > TINY * (TINY + mean[part].abs())  # what never changed is not blown up when it does
             self.mean[part].copy_(mean[part])
-            self.scale[part].copy_(torch.where(moves, scale[part], 1.0))
+            self.scale[part].copy_(torch.where(moves, scale[part], scale[part].clamp_min(1.0)))
 
     def standardise(self, window: Series) -> tuple[Series, Tensor, Tensor]:
         """Return the scaled window (B, L, C), and mean and deviation of its target, (B, 1, 1)."""
@@ -108,7 +110,7 @@ class WindowFrontend(nn.Module):
         return signed_square(forecast) if self.config.square_root else forecast
 
     def forward(self, z: Series, ahead: Tensor | None = None) -> Tokens:
-        """Return the tokens (B, ceil(L / patch), D) of a scaled window (B, L, C), and of what is known `ahead`."""
+        """Return the tokens (B, ceil(L / patch), D) of a scaled window (B, L, C); `ahead` is its own, if at hand."""
         differences = [F.pad(z[:, season:, :1] - z[:, :-season, :1], (0, 0, season, 0)) for season in self.seasons]
         patch = self.config.patch
         steps = torch.cat([z, *differences], dim=-1)
@@ -121,7 +123,7 @@ class WindowFrontend(nn.Module):
             inputs = torch.cat([inputs, covariates[:, :, -1], calendar[:, :, -1], covariates.mean(2)], dim=-1)
         tokens: Tokens = self.embed(inputs)
         if self.embed_ahead is not None:
-            tokens = tokens + self.embed_ahead(ahead)[:, None]
+            tokens = tokens + self.embed_ahead(self.ahead(z) if ahead is None else ahead)[:, None]
         return tokens
 
     def ahead(self, z: Series) -> Tensor | None:

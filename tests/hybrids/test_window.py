@@ -140,6 +140,8 @@ def test_windows_are_refused_where_the_whole_series_is_asked_for():
 
 def test_what_is_known_ahead_is_added_to_every_token_and_to_nothing_else():
     part, z = frontend(channels_in=6, ahead=2), torch.randn(3, STEPS, 6, dtype=torch.float64)
+    assert not part.embed_ahead.weight.any()
+    torch.nn.init.normal_(part.embed_ahead.weight)
     without = frontend()
     without.load_state_dict(
         {name: value[:4] if name in ("mean", "scale") else value for name, value in part.state_dict().items()

@@ -100,11 +100,15 @@ def test_at_a_test_file_the_last_steps_of_training_know_what_that_file_holds(tmp
     np.testing.assert_allclose(last[-4:], price[40:44])
 
 
-def test_a_test_file_is_scored_at_origins_whose_future_is_known_in_full(tmp_path):
-    frame = table().iloc[:STEPS]
-    train = read(stored(frame.iloc[:40], tmp_path), ASKED)
-    test = read(stored(frame.iloc[40:50], tmp_path, "b.csv"), ASKED, like=train)
-    assert len(prepare(train, test, 1, 4, seed=0).test) == 2  # of 10 steps the last 2 are no whole horizon
+@pytest.mark.parametrize("series", [1, 2])
+def test_a_test_file_is_scored_at_origins_whose_future_is_known_in_full(tmp_path, series):
+    frame = pd.concat([table().iloc[:STEPS].assign(id=f"s{k}") for k in range(series)])
+    place, asked = frame.groupby("id").cumcount(), ASKED.model_copy(update={"id": "id"})
+    train = read(stored(frame[place < 40], tmp_path), asked)
+    test = read(stored(frame[(place >= 40) & (place < 50)], tmp_path, "b.csv"), asked, like=train)
+    problem = prepare(train, test, 1, 4, seed=0)
+    assert len(problem.test) == len(problem.test.group) == 2 * series  # of 10 steps the last 2 are no whole horizon
+    assert "with all their steps" in problem.plan.test_words
 
 
 def test_a_known_column_named_as_the_target_channel_is_not_the_target(tmp_path):
@@ -133,13 +137,14 @@ def test_a_later_file_may_leave_a_known_flag_blank_and_the_count_is_said(tmp_pat
     assert any(f"{BEYOND} cells of 'event', known ahead, are blank where the target is" in n for n in later.notes)
 
 
-def test_what_is_known_ahead_and_never_changes_is_kept_and_all_of_many_are(tmp_path):
+def test_what_is_known_ahead_and_never_changes_is_kept_and_said_and_all_of_many_are(tmp_path):
     frame = table()
     more = {f"k{n}": frame["price"] * n + np.arange(len(frame)) % (n + 2) for n in range(40)}
     frame = frame.assign(flat=1.0, **more)
     asked = ASKED.model_copy(update={"known": ("flat", *more)})
     data = read(stored(frame, tmp_path), asked)
     assert data.known == ("flat", *more) and data.channels == ("y", *data.known)
+    assert any("'flat', known ahead, never changes" in note for note in data.notes)
 
 
 def test_a_cut_moves_what_it_cuts_off_into_the_future(tmp_path):
@@ -148,9 +153,19 @@ def test_a_cut_moves_what_it_cuts_off_into_the_future(tmp_path):
     np.testing.assert_allclose(cut.history.future[0][:, 0], frame["price"][STEPS - 10 :], rtol=1e-6)
 
 
-def test_what_moves_as_the_target_does_is_a_warning_where_it_is_called_known(tmp_path):
-    frame = table().assign(twin=lambda t: 3 * t["y"].ffill() + 1)
+@pytest.mark.parametrize("late", [0, 1, 3])
+def test_what_is_the_target_within_the_horizon_is_a_warning_where_it_is_called_known(tmp_path, late):
+    frame = table().assign(twin=lambda t: 3 * t["y"].shift(late).bfill().ffill() + 1)
     told, quiet = (ASKED.model_copy(update={"known": known}) for known in (("twin", "price"), ("price",)))
-    (one,) = audit(read(stored(frame, tmp_path), told))
-    assert (one.code, one.severity) == ("known_ahead_tells_the_target", "warning")
-    assert not audit(read(stored(frame, tmp_path), quiet))
+    codes = {one.code: one for one in audit(read(stored(frame, tmp_path), told), horizon=3)}
+    assert ("known_ahead_tells_the_target" in codes) == (late < 3)
+    if late < 3:
+        one = codes["known_ahead_tells_the_target"]
+        assert (one.severity, one.counted, one.of) == ("warning", 1, 2) and "twin" in one.examples[0]
+    assert "known_ahead_tells_the_target" not in {one.code for one in audit(read(stored(frame, tmp_path), quiet))}
+
+
+def test_series_that_share_what_is_known_ahead_are_no_warning(tmp_path):
+    frame = table().assign(other=lambda t: np.sin(t["y"] * 40) + t["heat"], double=lambda t: 2 * t["price"])
+    asked = ReadOptions(task="forecast", target=("y", "other"), known=("price", "double"))
+    assert not audit(read(stored(frame, tmp_path), asked), horizon=4)

@@ -131,6 +131,14 @@ def test_days_are_taken_for_time_before_months_and_quarters(write, coarse):
     assert data.freq == "D" and len(data.series[0]) == 40
 
 
+def test_a_day_that_does_not_refine_the_month_is_not_the_time(write):
+    months = pd.date_range("2020-01-01", periods=24, freq="MS")
+    for other in (["2015-03-01"] * 24, [str((t + pd.Timedelta(days=12 + t.month)).date()) for t in months]):
+        rows = "\n".join(f"{t:%Y-%m},{o},{n}" for n, (t, o) in enumerate(zip(months, other, strict=True)))
+        data = read(write(f"month,opened,y\n{rows}"), ReadOptions(task="forecast", target=("y",)))
+        assert data.freq == "MS" and len(data.series[0]) == 24
+
+
 def test_days_and_months_that_cannot_be_told_apart_are_refused(write):
     stamps = [f"{k:02d}/{k:02d}/2024" for k in range(1, 11)]
     with pytest.raises(InputError, match="both fit every row"):
