@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from advisor.audit import audit
+from advisor.audit import ahead, audit
 from advisor.data import ReadOptions, forecast_cut, read
 from advisor.data.ahead import ahead_of
 from advisor.errors import InputError
@@ -163,6 +163,15 @@ def test_what_is_the_target_within_the_horizon_is_a_warning_where_it_is_called_k
         one = codes["known_ahead_tells_the_target"]
         assert (one.severity, one.counted, one.of) == ("warning", 1, 2) and "twin" in one.examples[0]
     assert "known_ahead_tells_the_target" not in {one.code for one in audit(read(stored(frame, tmp_path), quiet))}
+
+
+def test_of_long_series_the_last_steps_are_looked_at_and_of_many_the_first(tmp_path, monkeypatch):
+    frame = pd.concat([table().assign(id=f"s{k}") for k in range(3)]).assign(twin=lambda t: 2 * t["y"].ffill())
+    data = read(stored(frame, tmp_path), ASKED.model_copy(update={"id": "id", "known": ("twin",)}))
+    for work, looked in ((2**24, 3), (50, 1)):
+        monkeypatch.setattr(ahead, "MOST_WORK", work)
+        (one,) = ahead.told_ahead(data, 1)
+        assert (one.counted, one.of) == (looked, looked)
 
 
 def test_series_that_share_what_is_known_ahead_are_no_warning(tmp_path):
