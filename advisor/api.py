@@ -138,7 +138,11 @@ def calibrate(device: str = "cpu", out: Path | None = None, say: Callable[[str],
 
 
 def load_run(path: str | Path) -> Recommendation:
-    """Return the recommendation of a finished run."""
+    """Return the recommendation of a finished run.
+
+    Raises:
+        InputError: there is none, or it is damaged or of another version.
+    """
     return Run(Path(path)).recommendation()
 
 
@@ -211,6 +215,8 @@ def recommend(
     unknown = [f for f in families if f not in FAMILIES]
     if unknown:
         raise InputError(f"no family is named {unknown[0]!r}.", f"choose from {', '.join(FAMILIES)}.")
+    if trials is not None and time_limit_s is not None:
+        raise InputError("trials and time_limit_s are given together.", "give one of them.")
     if trials is None and time_limit_s is None:
         time_limit_s = PRESETS["medium"]
     run = Run(Path(out) if out else Path(f"{Path(data).name.split('.')[0]}-run"))
@@ -269,7 +275,8 @@ def fresh(run: Run, resume: bool) -> None:
         raise InputError(f"{run.path} holds no run to resume.", "leave out --resume to begin one.")
     if there and not resume:
         raise InputError(
-            f"{run.path} holds a run already.", f"go on with `advisor resume {run.path}`, or say --out ANOTHER."
+            f"{run.path} holds a run already.",
+            f"go on with `advisor resume {run.path}`, add --resume to go on with another budget, or say --out ANOTHER.",
         )
     if run.path.exists() and not run.path.is_dir():
         raise InputError(f"{run.path} is not a folder.", "say --out ANOTHER.")

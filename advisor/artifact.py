@@ -19,7 +19,7 @@ from torch import nn
 from advisor.baselines import Baseline, BaselineConfig, build
 from advisor.ensemble import Ensemble, EnsembleConfig
 from advisor.errors import InputError
-from advisor.records import Record, listed
+from advisor.records import Record, interval_words, listed
 from advisor.runs import write_text
 from hybrids.committee import Committee, CommitteeConfig
 from hybrids.model import ModelConfig, SequenceModel
@@ -44,6 +44,8 @@ class ModelCard(Record):
     """Channels after those that are read: computed from the stamps; see `advisor.data.calendar`."""
     ahead: tuple[str, ...] = ()
     """Covariates known ahead: the last channels are these, a horizon later; see `advisor.data.ahead`."""
+    id_columns: tuple[str, ...] = ()
+    """Columns of the training file whose words together name a series; none: it held no such column."""
     horizon: Annotated[int, Field(ge=1)] | None = None
     """Steps ahead; None unless forecast."""
     season: Annotated[int, Field(ge=1)] = 1
@@ -59,8 +61,9 @@ class ModelCard(Record):
     metric: str
     quality: float
     """On data that no choice has seen, in the metric's unit."""
-    quality_low: float
-    quality_high: float
+    quality_low: float | None
+    """Of the 95 % interval; None, as `quality_high`: there were too few units for one."""
+    quality_high: float | None
     versions: dict[str, str]
     created: str
 
@@ -83,6 +86,21 @@ class ModelCard(Record):
         """Return the channels that are read from a file."""
         return self.channels[: len(self.channels) - len(self.calendar) - len(self.ahead)]
 
+    def preparation(self) -> dict[str, str]:
+        """Return what a caller of the model alone has to do before: `predict` does it, the graph does not."""
+        said = {
+            "missing values": "none may be left: fill each channel of a series before, linear in time, the nearest "
+            "value at the edges; infinite values count as missing"
+        }
+        if self.ahead:
+            said["known ahead"] = f"{_some(self.ahead)}: the last channels are these, {self.horizon} steps later"
+        if self.calendar:
+            said["calendar"] = (
+                f"{_some(self.calendar)} of 2 pi times the share of the cycle that has passed: of the day since "
+                "midnight, of the week since Monday 00:00, of the year since 1 January"
+            )
+        return said
+
     def markdown(self) -> str:
         """Return the card for people."""
         answers = {
@@ -95,8 +113,8 @@ class ModelCard(Record):
             "kind": "baseline" if self.baseline else "network",
             "input": f"{len(self.channels)} channels: {_some(self.channels)}; raw values, scaling is inside",
             "answer": answers[self.task],
-            "quality": f"{self.metric} {self.quality:.4g} (95 % interval {self.quality_low:.4g} to "
-            f"{self.quality_high:.4g}), on data that no choice has seen",
+            "quality": f"{self.metric} {self.quality:.4g} ({interval_words(self.quality_low, self.quality_high)}), on "
+            "data that no choice has seen",
             "trained on": f"series of {self.train_length_min} to {self.train_length_max} steps; "
             f"file sha256 {self.data_sha256 or 'unknown'}",
             "created": self.created,
@@ -104,16 +122,10 @@ class ModelCard(Record):
         }
         if self.parts:
             rows["kind"] = f"the mean answer of {listed(self.parts)}"
+        rows.update(self.preparation())
         if self.task == "forecast":
             past = tuple(name for name in self.read[1:] if name not in self.ahead)
             rows["covariates"] = f"{_some(past) or 'none'} (past values only)"
-            if self.ahead:
-                rows["known ahead"] = f"{_some(self.ahead)}: the last channels are these, {self.horizon} steps later"
-            if self.calendar:
-                rows["calendar"] = (
-                    f"{_some(self.calendar)} of 2 pi times the share of the cycle that has passed: of the day since "
-                    "midnight, of the week since Monday 00:00, of the year since 1 January"
-                )
             rows["step"] = f"{self.freq or self.step or 'as in the file'}; season of {self.season} steps"
         table = "\n".join(f"| {name} | {_cell(text)} |" for name, text in rows.items())
         return f"# {self.family}, to {self.task}\n\n| | |\n|---|---|\n{table}\n"

@@ -15,16 +15,19 @@ from advisor.data.profile import profile_of
 from advisor.errors import InputError
 from advisor.records import Recommendation, Request
 from advisor.rules import Advice, OwnRule
-from advisor.runs import Run
+from advisor.runs import Run, readable
 from advisor.search import store
 from advisor.search.clock import Clock
 from advisor.search.context import Settings
 from advisor.search.driver import Search
-from advisor.search.gate import steps_read, trivial
+from advisor.search.gate import cost_of, steps_read, trivial
+from advisor.search.gatekeeper import GATE_S
 from advisor.search.knobs import Knobs
 from advisor.search.lock import only_driver
+from advisor.search.outcome import Outcome
 from advisor.search.prepare import prepare
 from advisor.search.problem import Plan, Problem
+from advisor.search.race import Race
 from advisor.search.recipes.forecast import look_back_of
 from hybrids.families import FAMILIES
 from profiles.budget import Budget
@@ -69,6 +72,9 @@ def carry_out(
             raise InputError(one.says, one.do)
     versions = {**{name: _version(name) for name in PACKAGES}, "python": platform.python_version()}
     asked = {"request": request.model_dump(), "versions": versions, "sha256": dataset.sha256}
+    asked["test_sha256"] = held.sha256 if held else ""
+    here = budget if request.target_device is None else budget.model_copy(update={"max_latency_ms": None})
+    refuse_if_nothing_fits(run, plan, here, request.device)
     with only_driver(run):
         _same_question(run, asked)
         run.write("run", asked)
@@ -78,10 +84,10 @@ def carry_out(
         settings = Settings(
             budget, request.device, request.seed, request.trials, workers, request.committee, request.networks_only
         )
-        search = Search(problem, settings, Clock(started, request.time_limit_s), run, say)
+        with readable(run.work):
+            search = Search(problem, settings, Clock(started, request.time_limit_s), run, say)
         try:
             search.load()
-            refuse_if_nothing_fits(search, budget)
             if request.target_device is None:
                 search.begin()
             families = request.families or tuple(FAMILIES)
@@ -94,9 +100,10 @@ def carry_out(
             given = _given(run, request, problem, ranked, asked, say)
             if not search.explore(ranked, given, target):
                 raise search.outcome.no_candidate()
-            if _learns(request) and search.race is not None and (kept := store.keep(problem, search.race)):
-                say(f"store: {kept} configurations better than their default are kept for runs on similar data")
-            return conclude(search, known, dataset, request, versions, started)
+            found = conclude(search, known, dataset, request, versions, started)
+            if _learns(request) and search.race is not None:
+                _learn(problem, search.race, say)
+            return found
         finally:
             search.close()
 
@@ -104,6 +111,17 @@ def carry_out(
 def _learns(request: Request) -> bool:
     """Return whether earlier runs may help: never where a number of trials asks for the same answer every time."""
     return request.store and request.trials is None
+
+
+def _learn(problem: Problem, race: Race, say: Callable[[str], None]) -> None:
+    """Keep what did well for later runs; where the file cannot be written, say so and go on."""
+    try:
+        kept = store.keep(problem, race)
+    except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home
+        say(f"store: nothing is kept for later runs ({error})")
+        return
+    if kept:
+        say(f"store: {kept} configurations better than their default are kept for runs on similar data")
 
 
 def _given(
@@ -136,10 +154,10 @@ def _same_question(run: Run, asked: dict[str, Any]) -> None:
     if not (run.path / "run.json").exists():
         return
     before = run.read("run")
-    old, new = before["request"], asked["request"]
+    old, new = before.get("request", {}), asked["request"]
     other = [name for name in DECIDES if (old.get(name) or None) != (json.loads(json.dumps(new[name])) or None)]
-    if before["sha256"] != asked["sha256"]:
-        other.insert(0, "the data file")
+    files = {"sha256": "data file", "test_sha256": "test file"}  # an older run has not the latter
+    other = [name for key, name in files.items() if before.get(key, asked[key]) != asked[key]] + other
     if other:
         raise InputError(
             f"{run.path} was begun with another {other[0].replace('_', ' ')}.", "say --out ANOTHER to begin anew."
@@ -178,14 +196,21 @@ def _say_plan(say: Callable[[str], None], facts: DataProfile, plan: Plan) -> Non
     say(f"test: {plan.test_words}; choices are made on {plan.folds} folds of the rest")
 
 
-def refuse_if_nothing_fits(search: Search, budget: Budget) -> None:
-    """Before anything is fitted: if even the trivial answer breaks the budget at its quickest, nothing can keep it."""
-    model, name = trivial(search.plan)
-    costs = [search.context.gate.glance(model, steps_read(search.plan)) for _ in range(GLANCES)]
+def refuse_if_nothing_fits(run: Run, plan: Plan, budget: Budget, device: str) -> None:
+    """Before anything is written: if even the trivial answer breaks the budget at its quickest, nothing can keep it.
+
+    Raises:
+        NoCandidateError: it does.
+    """
+    if budget.max_latency_ms is budget.max_memory_mib is budget.max_model_mib is None:
+        return
+    model, name = trivial(plan)
+    costs = [cost_of(model, steps_read(plan), budget, device, GATE_S) for _ in range(GLANCES)]
     misses = budget.misses(min(costs, key=lambda cost: cost.latency_ms(budget.latency_stat)))
     if misses:
-        search.outcome.missed(name, misses)
-        raise search.outcome.no_candidate()
+        outcome = Outcome()
+        outcome.missed(name, misses)
+        raise outcome.no_candidate(begun=(run.path / "run.json").exists())
 
 
 def _version(package: str) -> str:

@@ -140,9 +140,10 @@ def choose(
         raw = [1.0 if c.p_value is None else c.p_value for c in found.values()]
         pairs = len(contenders) * (len(contenders) - 1) // 2
         p_values = dict(zip(found, holm(raw, pairs), strict=True))
+        rivals_of_naive = sum(c.family not in NAIVE[plan.task] for c in contenders)
         for name, p in zip(found, raw, strict=True):
-            if name in NAIVE[plan.task]:  # named before anything was seen, so that it has one rival a contender
-                p_values[name] = min(p_values[name], p * len(found))
+            if name in NAIVE[plan.task] and best.family not in NAIVE[plan.task]:  # named before anything was seen
+                p_values[name] = min(p_values[name], p * rivals_of_naive)
     margin = margin_of(plan, best.mean, units)
     near = [c for c in contenders if abs(c.mean - best.mean) <= margin]
     chosen = min(near, key=lambda c: (c.cost.flops, c.cost.size_mib, c.family))

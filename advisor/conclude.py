@@ -60,6 +60,7 @@ def conclude(
         needed = known.profile.dependence
         reasons += (compare(reached, needed.reach_from_end),) if needed and needed.reach_from_end else ()
     reasons += (curve.says,) if curve else ()
+    margin = margin_of(plan, choice.best.mean, len(problem.rows))
     recommendation = Recommendation(
         family=final.family,
         baseline=final.baseline,
@@ -74,7 +75,7 @@ def conclude(
         tied_with=choice.tied,
         judged=len(problem.rows) or None,
         baselines=tuple(r for r in ranked if r.baseline),
-        advice=explain.checks(known.advice, ranked, at.metric, margin_of(plan, choice.best.mean, len(problem.rows))),
+        advice=explain.checks(known.advice, search.outcome.trials, at.metric, margin),
         reasons=reasons,
         request=request,
         versions=versions,
@@ -93,6 +94,7 @@ def conclude(
         channels=(*dataset.channels, *plan.calendar, *map(ahead_name, plan.ahead)),
         calendar=plan.calendar,
         ahead=plan.ahead,
+        id_columns=dataset.id_columns,
         horizon=plan.horizon or None,
         season=plan.season,
         freq=dataset.freq,

@@ -1,11 +1,13 @@
 """Words from measurements: why the recommended one, why not the others, and the documents' advice beside the facts."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from advisor.choose import Choice
 from advisor.metrics import METRICS, Metric, measured
 from advisor.naive import AgainstNaive
-from advisor.records import ENSEMBLE, AdviceCheck, Measured, Ranked, Request, listed
+from advisor.records import ENSEMBLE, AdviceCheck, Measured, Ranked, Request, Trial, interval_words, listed
 from advisor.rules import Advice, Fired
 from advisor.search.outcome import Contender, Outcome
 from advisor.search.problem import Problem
@@ -21,7 +23,7 @@ def ranking(
     sign = -1.0 if metric.higher_is_better else 1.0
     rows = []
     for c in sorted(outcome.contenders, key=lambda c: (c is not choice.chosen, sign * c.mean)):
-        state, reason = _standing(c, choice, metric.name)
+        state, reason = _standing(c, choice, metric)
         reason = f"the mean answer of {_parts(c)}; {reason}" if c.parts else reason
         rows.append(
             Ranked(
@@ -40,25 +42,29 @@ def ranking(
         )
     done = {row.family for row in rows}
     rest = [t for t in outcome.trials if t.family not in done]
-    for family in dict.fromkeys([*families, *(t.family for t in rest)]):
+    for family in dict.fromkeys([*families, *outcome.not_tried, *(t.family for t in rest)]):
         if family not in done:
             rows.append(_left_out(family, outcome, metric.higher_is_better))
     return rows
 
 
-def _standing(c: Contender, choice: Choice[Contender], metric: str) -> tuple[str, str]:
+def _standing(c: Contender, choice: Choice[Contender], metric: Metric) -> tuple[str, str]:
     """Return where a contender stands, and why."""
     chosen, best = choice.chosen, choice.best
     if c is chosen:
-        return "recommended", _why(choice, metric)
+        return "recommended", _why(choice, metric.name)
     if c is best:
-        words = f"best mean {metric} {_on_folds(c)} ({c.mean:.4g}), but dearer than {chosen.family}, within the margin"
+        dearer = "dearer" if c.cost.flops > chosen.cost.flops else "one network for one dearer"
+        words = f"best mean {metric.name} {_on_folds(c)} ({c.mean:.4g}), but {dearer} than {chosen.family}"
+        words += ", within the margin"
         if c.family not in choice.tied:
             return "behind", words
         return "tied", f"{words}, from which it cannot be told (p {choice.p_values[chosen.family]:.2f})"
+    if metric.better(c.mean, best.mean):
+        return "behind", f"{metric.name} {c.mean:.4g} {_on_folds(c)}, but networks alone were asked for"
     if c.family in choice.tied:
         return "tied", f"cannot be told from the best on the folds (p {choice.p_values[c.family]:.2f})"
-    words = f"{metric} {c.mean:.4g} {_on_folds(c)} against {best.mean:.4g}"
+    words = f"{metric.name} {c.mean:.4g} {_on_folds(c)} against {best.mean:.4g}"
     return "behind", words if choice.p_values else f"{words}; no test can tell here whether that is chance"
 
 
@@ -78,7 +84,7 @@ def _left_out(family: str, outcome: Outcome, higher: bool) -> Ranked:
         state, reason = "infeasible", outcome.infeasible[family]
         measured_on = best or (trials[-1] if trials else None)
     elif best:
-        lost = "did not reach the final: others were as good or better on the part that chooses"
+        lost = "did not reach the final: others were as good or better in one short training, on the part that chooses"
         state, reason = "behind", outcome.not_tried.get(family, lost)
     elif failed:
         state, reason, measured_on = "failed", failed[-1].reason, failed[-1]
@@ -123,13 +129,14 @@ def reasons(
     """Return why this one, in sentences whose numbers all stand in the run folder."""
     chosen, metric = choice.chosen, quality.metric
     words = [
-        f"{_name(chosen)} has {metric} {quality.value:.4g} (95 % interval {quality.low:.4g} to {quality.high:.4g}) "
+        f"{_name(chosen)} has {metric} {quality.value:.4g} ({interval_words(quality.low, quality.high)}) "
         f"on {quality.split}, which no choice has seen."
     ]
     if chosen is choice.best:
-        judged = sum(r.quality is not None for r in ranked)
+        own = [r for r in ranked if r.quality is not None and not (request.networks_only and r.baseline)]
+        who = "networks" if request.networks_only else "families and baselines"
         mean = "mean over the folds" if len(chosen.folds) > 1 else f"{metric} on the one fold"
-        words.append(f"Its {mean}, {chosen.mean:.4g}, is the best of {judged} families and baselines.")
+        words.append(f"Its {mean}, {chosen.mean:.4g}, is the best of {len(own)} {who}.")
     else:
         words.append(
             f"{_name(choice.best)} has {choice.best.mean:.4g} {_on_folds(chosen)} against {chosen.mean:.4g}: within "
@@ -162,8 +169,16 @@ def reasons(
         f"One answer for {budget.batch_size} series takes {cost.latency_ms(stat):.3g} ms ({stat}) on "
         f"{where}, {cost.peak_memory_mib:.3g} MiB of memory, {cost.size_mib:.3g} MiB of weights."
     )
+    if budget.streaming:
+        words.append(_streamed(request))
     words.append(f"Chosen by {plan_words}.")
     return tuple(words)
+
+
+def _streamed(request: Request) -> str:
+    if request.task == "forecast":
+        return "Streaming: at each new step the forecaster reads its window again; nothing is carried over."
+    return "Streaming: the latency is that of a whole series; a single step was not measured."
 
 
 def _tie(choice: Choice[Contender]) -> str:
@@ -194,13 +209,19 @@ def _times(larger: int, smaller: int) -> str:
     return f"{larger / max(1, smaller):.1f} times"
 
 
-def checks(advice: Advice, ranked: list[Ranked], metric: Metric, margin: float) -> tuple[AdviceCheck, ...]:
+def checks(advice: Advice, trials: Sequence[Trial], metric: Metric, margin: float) -> tuple[AdviceCheck, ...]:
     """Return each rule that fired beside the measurement: are the families it prefers as good as the others?
 
+    Families are compared by their best training of the race, all on the same part of the data; what the final made of
+    a few of them would be another kind of score.
     A rule that prefers none is judged by the families it does not advise against. A difference within `margin` does
     not speak against a rule. Rules about how to work are left out.
     """
-    seen = {r.family: r.validation for r in ranked if r.family in FAMILIES and r.validation is not None}
+    seen: dict[str, float] = {}
+    for trial in trials:
+        if trial.family in FAMILIES and trial.quality is not None:
+            best = seen.get(trial.family)
+            seen[trial.family] = trial.quality if best is None or metric.better(trial.quality, best) else best
     out = []
     for rule in advice.fired:
         if rule.procedure:
@@ -228,6 +249,6 @@ def _check(rule: Fired, seen: dict[str, float], metric: Metric, margin: float) -
     pick = max if metric.higher_is_better else min
     a, b = pick(named, key=lambda f: named[f]), pick(rest, key=lambda f: rest[f])
     behind = (rest[b] - named[a]) * (1 if metric.higher_is_better else -1) * (1 if prefers else -1)
-    words = f"{a} reached {metric.name} {named[a]:.4g}, {b} {rest[b]:.4g} on the part that chooses"
+    words = f"{a} reached {metric.name} {named[a]:.4g}, {b} {rest[b]:.4g} in the race, on the part that chooses"
     words += "; within the margin." if abs(behind) <= margin else "."
     return ("agrees" if behind <= margin else "disagrees"), words

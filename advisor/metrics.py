@@ -6,6 +6,10 @@ from pydantic import BaseModel, ConfigDict
 from advisor.records import Measured
 from profiles.task import Task
 
+LEAST_DRAWN = 3
+"""Units, or groups, from which a bootstrap is drawn: of two it would give these two."""
+FLAT = 1e-6
+"""Mean differences below this share of the largest value are rounding."""
 Z_95 = 1.959963984540054
 """Two-sided 95 % point of the normal distribution."""
 
@@ -61,7 +65,7 @@ def summarise(task: Task, scores: np.ndarray) -> float:
 
 
 def measured(task: Task, scores: np.ndarray, split: str, groups: np.ndarray | None = None, seed: int = 0) -> Measured:
-    """Return the metric with a 95 % interval: Wilson's for an accuracy, else a bootstrap.
+    """Return the metric with a 95 % interval: Wilson's for an accuracy, else a bootstrap; none from one or two units.
 
     Args:
         task: Which metric.
@@ -72,11 +76,13 @@ def measured(task: Task, scores: np.ndarray, split: str, groups: np.ndarray | No
         seed: Of the bootstrap.
     """
     value = summarise(task, scores)
-    low, high = (
-        wilson_interval(value, len(scores if groups is None else np.unique(groups)))
-        if task == "classify"
-        else _bootstrap(task, scores, groups, seed)
-    )
+    count = len(scores if groups is None else np.unique(groups))
+    low: float | None = None
+    high: float | None = None
+    if task == "classify":
+        low, high = wilson_interval(value, count)
+    elif count >= LEAST_DRAWN:
+        low, high = _bootstrap(task, scores, groups, seed)
     metric = METRICS[task]
     return Measured(
         metric=metric.name,
@@ -116,6 +122,15 @@ def _bootstrap(task: Task, scores: np.ndarray, groups: np.ndarray | None, seed: 
 
 
 def seasonal_scale(history: np.ndarray, season: int) -> float:
-    """Return the mean absolute seasonal difference of `history` (L,), the denominator of MASE; at least 1e-8."""
-    lag = season if len(history) > season else 1
-    return max(float(np.mean(np.abs(history[lag:] - history[:-lag]))), 1e-8) if len(history) > 1 else 1.0
+    """Return the mean absolute seasonal difference of `history` (L,), the denominator of MASE; NaN where it has none.
+
+    Of a history that is no longer than a season, or repeats it exactly, it is the mean absolute difference of
+    neighbours; one of fewer than two steps, or a flat one, has no unit.
+    """
+    least = FLAT * float(np.abs(history).max(initial=0.0))
+    for lag in (season, 1):
+        if len(history) > lag:
+            scale = float(np.mean(np.abs(history[lag:] - history[:-lag])))
+            if scale > least:
+                return scale
+    return float("nan")

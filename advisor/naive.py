@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from advisor.choose import LEVEL, NAIVE, Division, Entry, difference, margin_of
 from advisor.compare import Scores
 from advisor.metrics import METRICS
-from advisor.stats import holm
 from profiles.task import Task
 
 WORDS: dict[Task, str] = {
@@ -59,7 +58,7 @@ def beats_naive(
         return None
     naive, best = plain[0], others[0]
     found = [difference(c, naive, plan, scores) for c in others]
-    adjusted = holm([1.0 if c.p_value is None else c.p_value for c in found])
+    adjusted = [min(1.0, len(found) * (1.0 if c.p_value is None else c.p_value)) for c in found]  # as in `choose`
     margin = margin_of(plan, naive.mean, units)
     beaten_by = tuple(
         c.family for c, p in zip(others, adjusted, strict=True) if p <= LEVEL and sign * (naive.mean - c.mean) > margin

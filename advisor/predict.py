@@ -31,7 +31,7 @@ def predict(run: Path, data: Path, out: Path | None = None) -> pd.DataFrame:
 
     Args:
         run: A run folder with a finished model.
-        data: A file of the same kind as the training file; labels may be absent.
+        data: A file of the same kind as the training file; labels may be absent, and are not read.
         out: `.csv`, `.json` (a list of rows) or `.parquet`; replaced in one step.
 
     Returns:
@@ -62,7 +62,7 @@ def trained_like(card: ModelCard) -> Dataset:
     """Return a stand-in for the training set: what a reader needs to read a file in the same way.
 
     Where all training series had one length it holds a row of that length, not a number in it, so that a file
-    without labels is told from one with them.
+    without labels is told from one with them. It has no labels itself, so that those of a file are not read.
     """
     fixed = card.train_length_min == card.train_length_max and card.task != "forecast"
     row = np.full((card.train_length_max, len(card.read)), np.nan, np.float32)
@@ -73,7 +73,7 @@ def trained_like(card: ModelCard) -> Dataset:
         stamps = (pd.RangeIndex(0, card.step, card.step),)
     return Dataset(
         "training", card.task, (), (row,) if fixed else (), card.read, classes=card.classes,
-        stamps=stamps if card.task == "forecast" else None, freq=card.freq,
+        stamps=stamps if card.task == "forecast" else None, freq=card.freq, id_columns=card.id_columns,
     )  # fmt: skip
 
 

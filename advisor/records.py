@@ -17,6 +17,13 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+def interval_words(low: float | None, high: float | None) -> str:
+    """Return the 95 % interval of a measured quality in words."""
+    if low is None or high is None:
+        return "too few independent parts for an interval"
+    return f"95 % interval {low:.4g} to {high:.4g}"
+
+
 def listed(names: Sequence[str]) -> str:
     """Return "a, b and c"."""
     *others, last = names
@@ -63,8 +70,9 @@ class Measured(Record):
     metric: str
     """accuracy (higher is better), rmse or mase (lower is better)."""
     value: float
-    low: float
-    high: float
+    low: float | None
+    """None, as `high`: too few units for an interval."""
+    high: float | None
     split: str
     higher_is_better: bool
 

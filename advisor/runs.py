@@ -2,14 +2,18 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from advisor.errors import InputError
 from advisor.records import Recommendation, Trial
+
+FIELDS = TypeAdapter(dict[str, Any])
+"""What every JSON file of a run holds."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -21,6 +25,30 @@ def write_text(path: Path, text: str) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def last_of_each(trials: Iterable[Trial]) -> list[Trial]:
+    """Return the trials without those that a later one of the same number replaced."""
+    return list({trial.number: trial for trial in trials}.values())
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """Refuse what a file holds where it is not what this version writes there.
+
+    Raises:
+        InputError: it is damaged, or of another version.
+    """
+    try:
+        yield
+    except (ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        why = str(error)
+        if isinstance(error, ValidationError):
+            (first, *_) = error.errors()
+            why = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        raise InputError(
+            f"{file} is damaged or of another version ({why}).", "recommend again with this version and --out ANOTHER."
+        ) from error
 
 
 class Run:
@@ -47,7 +75,7 @@ class Run:
         """Return the content of `name`.json.
 
         Raises:
-            InputError: the folder is not a run, or has not got that far.
+            InputError: the folder is not a run, has not got that far, or the file is damaged.
         """
         file = self.path / f"{name}.json"
         if not file.exists():
@@ -55,8 +83,8 @@ class Run:
                 f"{self.path} has no {file.name}.",
                 "give the folder that `advisor recommend` wrote; finish a stopped one with `advisor resume`.",
             )
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return found
+        with readable(file):
+            return FIELDS.validate_python(json.loads(file.read_text(encoding="utf-8")))
 
     def add_trial(self, trial: Trial) -> None:
         """Append one finished trial and put it on disk."""
@@ -67,16 +95,26 @@ class Run:
             os.fsync(file.fileno())
 
     def trials(self) -> list[Trial]:
-        """Return the finished trials; a line cut short by a crash is dropped."""
+        """Return the finished trials, of each number the last; a line cut short by a crash is dropped.
+
+        Raises:
+            InputError: another line is damaged or of another version.
+        """
         file = self.path / "trials.jsonl"
         if not file.exists():
             return []
-        text = file.read_text(encoding="utf-8")
-        if text and not text.endswith("\n"):
-            text = text[: text.rfind("\n") + 1]
-            write_text(file, text)
-        return [Trial.model_validate_json(line) for line in text.splitlines()]
+        with readable(file):
+            text = file.read_text(encoding="utf-8")
+            if text and not text.endswith("\n"):
+                text = text[: text.rfind("\n") + 1]
+                write_text(file, text)
+            return last_of_each(Trial.model_validate_json(line) for line in text.splitlines())
 
     def recommendation(self) -> Recommendation:
-        """Return the recommendation of a finished run."""
-        return Recommendation.model_validate(self.read("recommendation"))
+        """Return the recommendation of a finished run.
+
+        Raises:
+            InputError: there is none, or it is damaged or of another version.
+        """
+        with readable(self.path / "recommendation.json"):
+            return Recommendation.model_validate(self.read("recommendation"))

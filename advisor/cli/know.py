@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from advisor.cli.talk import FILE, JSON, as_json, facts, listed, reading, say
+from advisor.cli.talk import FILE, JSON, Finite, as_json, facts, listed, reading, say
 
 
 @click.command()
@@ -60,7 +60,7 @@ def _asked(options: dict[str, Any]) -> dict[str, Any]:
 @click.argument("data", type=FILE)
 @reading
 @click.option("--horizon", type=click.IntRange(1), help="Steps to forecast; one if left out.")
-@click.option("--seconds", type=click.FloatRange(0.5), default=10.0, show_default=True, help="For the dependence.")
+@click.option("--seconds", type=Finite(0.5), default=10.0, show_default=True, help="For the dependence.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--reach", is_flag=True, help="Also how far each family's gradient reaches before training: 15 s.")
 @JSON
@@ -137,17 +137,17 @@ ASSUMED = {"samples": 5000, "length": 100}
 @click.option("--scenario", help="SC1 to SC5, or its word; recognised if left out.")
 @click.option("--streaming", is_flag=True, default=None, help="Facts: answers step by step.")
 @click.option("--batch-size", type=click.IntRange(1), help="Facts: series answered at once.")
-@click.option("--max-latency-ms", type=click.FloatRange(0, min_open=True), help="Facts: limit on one answer.")
-@click.option("--max-memory-mib", type=click.FloatRange(0, min_open=True), help="Facts: limit on its memory.")
-@click.option("--max-model-mib", type=click.FloatRange(0, min_open=True), help="Facts: limit on the model.")
-@click.option("--step-ms", type=click.FloatRange(0, min_open=True), help="Facts: time between two steps.")
+@click.option("--max-latency-ms", type=Finite(0, min_open=True), help="Facts: limit on one answer.")
+@click.option("--max-memory-mib", type=Finite(0, min_open=True), help="Facts: limit on its memory.")
+@click.option("--max-model-mib", type=Finite(0, min_open=True), help="Facts: limit on the model.")
+@click.option("--step-ms", type=Finite(0, min_open=True), help="Facts: time between two steps.")
 @click.option("--edge", is_flag=True, default=None, help="Facts: a phone or an embedded device.")
 @click.option("--cloud", is_flag=True, default=None, help="Facts: a service in a data centre.")
 @click.option(
     "--pretrained", is_flag=True, default=None, help="Facts: weights of a pretrained Transformer are at hand."
 )
 @click.option("--device-kind", type=click.Choice(["cpu", "cuda", "mps"]), help="Facts: where the model runs.")
-@click.option("--device-memory-mib", type=click.FloatRange(0, min_open=True), help="Facts: memory of that device.")
+@click.option("--device-memory-mib", type=Finite(0, min_open=True), help="Facts: memory of that device.")
 @click.option("--missing-operators", help="Facts: what the target lacks, such as LSTM,Scan; see operators.toml.")
 @JSON
 def rules(

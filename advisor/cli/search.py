@@ -7,21 +7,25 @@ from typing import Any
 
 import click
 
-from advisor.cli.talk import FILE, JSON, STARTED, Seconds, as_json, listed, reading, say
+from advisor.cli.talk import FILE, JSON, STARTED, Finite, Seconds, as_json, listed, reading, say
 
 
 @click.command()
 @click.argument("data", type=FILE)
 @reading
-@click.option("--horizon", type=click.IntRange(1), help="Steps to forecast; one season if left out.")
+@click.option(
+    "--horizon",
+    type=click.IntRange(1),
+    help="Steps to forecast; one season, or without one a tenth of the median length, 24 at most.",
+)
 @click.option("--test", type=FILE, help="File with the data that the reported quality comes from.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0 or mps.")
-@click.option("--max-latency-ms", type=click.FloatRange(0, min_open=True), help="Limit of one answer.")
+@click.option("--max-latency-ms", type=Finite(0, min_open=True), help="Limit of one answer.")
 @click.option("--latency-stat", type=click.Choice(["p50", "p95", "p99"]), default="p95", show_default=True)
 @click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Series answered at once.")
 @click.option("--streaming", is_flag=True, help="Only architectures that can answer step by step.")
-@click.option("--max-memory-mib", type=click.FloatRange(0, min_open=True), help="Peak memory of one answer.")
-@click.option("--max-model-mib", type=click.FloatRange(0, min_open=True), help="Size of the stored weights.")
+@click.option("--max-memory-mib", type=Finite(0, min_open=True), help="Peak memory of one answer.")
+@click.option("--max-model-mib", type=Finite(0, min_open=True), help="Size of the stored weights.")
 @click.option("--scenario", help="SC1 to SC5, or its word: which application it is; recognised if left out.")
 @click.option("--rules", type=FILE, help="TOML file of your own rules, heard beside the documents'.")
 @click.option("--target-device", type=FILE, help="Calibration of the device that the model is for, if another.")
@@ -40,8 +44,13 @@ from advisor.cli.talk import FILE, JSON, STARTED, Seconds, as_json, listed, read
 def recommend(data: Path, families: str | None, preset: str | None, to_json: bool, **options: Any) -> None:
     """Search, compare and recommend a trained model for DATA."""
     from advisor.api import PRESETS
+    from advisor.errors import InputError
     from profiles.budget import Budget
 
+    ends = {"--time-limit": options["time_limit"], "--preset": preset, "--trials": options["trials"]}
+    given = [name for name, value in ends.items() if value is not None]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} are given together.", f"give one of {', '.join(ends)}.")
     limits = ("max_latency_ms", "latency_stat", "batch_size", "streaming", "max_memory_mib", "max_model_mib")
     budget = Budget(**{name: options.pop(name) for name in limits})
     limit = options.pop("time_limit") or (PRESETS[preset] if preset else None)
@@ -80,11 +89,14 @@ def _recommend(data: Path, to_json: bool, **options: Any) -> None:
 def resume(run: Path, time_limit: float | None, to_json: bool) -> None:
     """Go on with a stopped run; what it finished is kept."""
     from advisor.records import Request
-    from advisor.runs import Run
+    from advisor.runs import Run, readable
     from profiles.budget import Budget
 
     folder = Run(run)
-    asked = Request.model_validate(folder.read("run")["request"])
+    with readable(run / "run.json"):
+        asked = Request.model_validate(folder.read("run").get("request"))
+    with readable(run / "budget.json"):
+        budget = Budget.model_validate(folder.read("budget"))
     _recommend(
         Path(asked.data),
         to_json,
@@ -96,7 +108,7 @@ def resume(run: Path, time_limit: float | None, to_json: bool) -> None:
         known=asked.known,
         horizon=asked.horizon,
         device=asked.device,
-        budget=Budget.model_validate(folder.read("budget")),
+        budget=budget,
         time_limit_s=time_limit or asked.time_limit_s,
         trials=None if time_limit else asked.trials,
         families=asked.families,

@@ -1,6 +1,7 @@
 """What the verbs share: how they speak, which errors they turn into words, the options of several verbs."""
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable
@@ -29,8 +30,22 @@ class Seconds(click.ParamType[float]):
         return seconds
 
 
+class Finite(click.FloatRange):
+    """A number in a range; NaN and infinity, which pass an open range, are refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        from advisor.errors import InputError
+
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            name = param.opts[0] if param else "the value"
+            raise InputError(f"{name} is {value}.", "give a finite number.")
+        return found
+
+
 class Verbs(click.Group):
-    """Turns a deliberate error into one line and a hint on stderr, with its exit code."""
+    """Turns a deliberate error and one of the system into one line and a hint on stderr, with its exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen verb."""
@@ -41,6 +56,16 @@ class Verbs(click.Group):
         except AdvisorError as error:
             click.echo(f"error: {error.message}\nhint: {error.hint}", err=True)
             ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted.", err=True)
+            ctx.exit(130)
+        except ConnectionError:  # a pipe that nobody reads any more, which click ends quietly
+            raise
+        except OSError as error:
+            words = error.strerror or str(error) or type(error).__name__
+            where = "" if error.filename is None else f"{error.filename}: "
+            click.echo(f"error: {where}{words}.\nhint: check the path, its rights and the free space.", err=True)
+            ctx.exit(2)
 
 
 def say(line: str) -> None:

@@ -8,7 +8,7 @@ from advisor.counterfactual.model import Explanation, lines
 from advisor.counterfactual.replay import Replay, limits_of
 from advisor.counterfactual.verdict import case_of
 from advisor.rules import Advice
-from advisor.runs import Run
+from advisor.runs import Run, readable
 from profiles.budget import Budget
 
 
@@ -26,7 +26,10 @@ def explain_run(path: str | Path, family: str | None = None) -> Explanation:
     recommendation, trials = run.recommendation(), run.trials()
     if family is not None:
         known_family(family, [row.family for row in recommendation.ranking])
-    budget, advice = Budget.model_validate(run.read("budget")), Advice.model_validate(run.read("advice"))
+    with readable(run.path / "budget.json"):
+        budget = Budget.model_validate(run.read("budget"))
+    with readable(run.path / "advice.json"):
+        advice = Advice.model_validate(run.read("advice"))
     replay, limits = Replay(recommendation, trials), limits_of(budget)
     notes = []
     if recommendation.judged is None and recommendation.request.task == "classify":

@@ -162,7 +162,8 @@ def _give_time(recommendation: Recommendation, row: Ranked, refused: bool) -> st
     limit = f"--time-limit above {asked.time_limit_s:g} s" if asked.time_limit_s else f"--trials above {asked.trials}"
     known = "A smaller one" if refused else "It"
     so = "what it reaches is not known" if refused else "nothing is known against it"
-    return f"{known} was not tried, so {so}: give it time with --families {row.family}, or {limit}."
+    give = limit if row.baseline else f"--families {row.family}, or {limit}"
+    return f"{known} was not tried, so {so}: give it time with {give}."
 
 
 def _all_limits(trials: Sequence[Trial], limits: Limits) -> str:

@@ -85,6 +85,7 @@ class Dataset:
         sha256: Of the file's bytes.
         known: Those of the covariates that are known ahead (forecast).
         future: For each series their values after its last step, (steps, known); empty where nothing is known ahead.
+        id_columns: Of a long panel: the columns whose words together are the id.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Dataset:
     sha256: str = ""
     known: tuple[str, ...] = ()
     future: tuple[np.ndarray, ...] = ()
+    id_columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of series."""

@@ -3,8 +3,8 @@
 Rules: unsorted rows are sorted; rows with the same stamp are averaged; gaps are interpolated when they are less than
 half of the grid, else refused; series without a value, and series shorter than 8 steps, are dropped. A file read
 `like` a training set keeps short series, and must have the training set's step. A series is its target and, after it,
-the covariates of its rows; a covariate without any value in a series takes its mean over the other series. Where
-covariates are known ahead, rows after the last value of the target are their future, and no steps of the series.
+the covariates of its rows; a covariate without any value in a series takes its mean over the other series. A series
+ends with the last value of a target of its rows; rows after it are the future of covariates that are known ahead.
 """
 
 from collections.abc import Sequence
@@ -50,6 +50,7 @@ def forecasting_dataset(
     like: Dataset | None,
     covariates: tuple[str, ...] = (),
     known: tuple[str, ...] = (),
+    id_columns: tuple[str, ...] = (),
 ) -> Dataset:
     """Return the Dataset of all targets of all raw series, each a series of itself and the covariates.
 
@@ -64,7 +65,7 @@ def forecasting_dataset(
     stamps: list[pd.Index] = []
     gone: dict[str, list[str]] = {"without any value": [], f"shorter than {SHORTEST} steps": []}
     empty, short = gone.values()
-    missing = endless = total = 0
+    missing = endless = total = beyond = 0
     sampling = Sampling()
     unknown: list[tuple[int, int]] = []
     futures: list[np.ndarray] = []
@@ -75,11 +76,15 @@ def forecasting_dataset(
         values, index, own = _place(one, grid, indexes)
         sampling += own
         future = np.empty((0, 0), np.float32)
+        end = _end_of(values, len(one.ids))
         if known:
             columns = [len(one.ids) + covariates.index(name) for name in known]
             told_ahead = bool(has_value(values[:, columns]).all())
-            values, future, blank = _without_future(values, len(one.ids), columns)
-            index, missing, total = index[: len(values)], missing + blank, total + future.size
+            future, blank = _future(values, end, columns)
+            missing, total = missing + blank, total + future.size
+        else:
+            beyond += len(values) - end
+        values, index = values[:end], index[:end]
         usable = has_value(values)
         own_ids = [name for name, good in zip(one.ids, usable, strict=False) if good]
         empty += [name for name, good in zip(one.ids, usable, strict=False) if not good]
@@ -120,37 +125,52 @@ def forecasting_dataset(
             f"The steps are irregular: {sampling.moved} rows were moved to the nearest place on the {_words(grid)} "
             "grid."
         )
+    if renamed := _renamed(merged, grid):
+        day = "last" if grid.month_end else "first"
+        notes.append(f"{renamed} of {sampling.rows} dates were set to the {day} day of their month.")
     if sampling.met:
         notes.append(f"{sampling.met} moved rows met another row at the same place; their means were taken.")
     if sampling.gaps:
         notes.append(f"{sampling.gaps} steps had no row on the {_words(grid)} grid; their values count as missing.")
     notes += filled_note(missing, endless, total)
+    if beyond:
+        use = "; to use what is known of them, name the columns with --known" if covariates else ""
+        notes.append(f"{beyond} steps after the last value of the target were left out{use}.")
     if known:
         least, most = min(map(len, futures)), max(map(len, futures))
         rows = str(most) if least == most else f"{least} to {most}"
         notes.append(f"Known ahead: {', '.join(known)}; {rows} rows after the last value of the target hold them.")
     return Dataset(
         source.name, "forecast", tuple(ids), tuple(series), ("y", *covariates), known=known, future=tuple(futures),
-        stamps=tuple(stamps), freq=grid.freq,
+        stamps=tuple(stamps), freq=grid.freq, id_columns=id_columns,
         sampling=sampling, missing=(missing + endless) / total, format=words, rivals=rivals, notes=tuple(notes),
         sha256=source.sha256,
     )  # fmt: skip
 
 
-def _without_future(values: np.ndarray, targets: int, known: Sequence[int]) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the rows up to the last value of a target, the known columns after it, filled, and how many were missing.
+def _end_of(values: np.ndarray, targets: int) -> int:
+    """Return the rows up to the last value of a target; all where none has one.
 
     Args:
         values: (rows, targets + covariates), on the grid, NaN where missing.
         targets: How many of the columns are targets.
-        known: Columns that are known ahead; one without any value gives zeros.
+    """
+    told = np.flatnonzero(np.isfinite(values[:, :targets]).any(axis=1))
+    return int(told[-1]) + 1 if told.size else len(values)
+
+
+def _future(values: np.ndarray, end: int, known: Sequence[int]) -> tuple[np.ndarray, int]:
+    """Return the columns that are known ahead from row `end` on, filled, and how many were missing.
+
+    Args:
+        values: (rows, columns), on the grid, NaN where missing.
+        end: Of the targets.
+        known: Which columns; one without any value gives zeros.
     """
     ahead = values[:, list(known)]
-    told = np.flatnonzero(np.isfinite(values[:, :targets]).any(axis=1))
-    end = int(told[-1]) + 1 if told.size else len(values)
     last = int(np.flatnonzero(np.isfinite(ahead).all(axis=1)).max(initial=0)) + 1
     future = fill(_zeroed(ahead)[0])[0][end : max(end, last)]
-    return values[:end], future, int(np.isnan(ahead[end : max(end, last)]).sum())
+    return future, int(np.isnan(ahead[end : max(end, last)]).sum())
 
 
 def _most_places(one: RawSeries) -> int:
@@ -190,7 +210,11 @@ def _fill_unknown(
 
 
 def _merge(raw: Sequence[RawSeries], notes: list[str]) -> list[RawSeries]:
-    """Return each series sorted by distinct stamps; rows without a time dropped, repeated ones averaged."""
+    """Return each series sorted by distinct stamps; rows without a time dropped, repeated ones averaged.
+
+    Raises:
+        InputError: No row has a time, or more than a fifth of the rows repeat a time with other values.
+    """
     lost = unsorted = repeated = conflicting = 0
     merged = []
     for one in raw:
@@ -206,7 +230,9 @@ def _merge(raw: Sequence[RawSeries], notes: list[str]) -> list[RawSeries]:
         if (np.diff(stamps) == 0).any():
             same = np.flatnonzero(np.diff(stamps) == 0)
             repeated += same.size
-            conflicting += int((np.nan_to_num(values[same]) != np.nan_to_num(values[same + 1])).any(axis=1).sum())
+            one_row, next_row = values[same], values[same + 1]
+            known = ~np.isnan(one_row) & ~np.isnan(next_row)
+            conflicting += int(((one_row != next_row) & known).any(axis=1).sum())
             stamps, values = _mean_by(stamps, values)
         if stamps.size:
             merged.append(RawSeries(one.ids, stamps, values))
@@ -215,6 +241,14 @@ def _merge(raw: Sequence[RawSeries], notes: list[str]) -> list[RawSeries]:
     if unsorted:
         where = "" if len(raw) == 1 else f" of {unsorted} of {len(raw)} ids"
         notes.append(f"The rows{where} were not in time order and were sorted.")
+    rows = sum(len(one.stamps) for one in raw) - lost
+    if 5 * conflicting > rows:
+        raise InputError(
+            f"{conflicting} of {rows} rows repeat the time of another row of their series with other values, above the "
+            "limit of a fifth",
+            "name the column that tells these rows apart with --id (join several into one column first), or the whole "
+            "time with --time; if they are readings of one series, write their mean, one row a time",
+        )
     if repeated:
         notes.append(
             f"{repeated} rows repeat the time of another row ({conflicting} with other values); their means were taken."
@@ -277,13 +311,23 @@ def _place(
         indexes[key] = grid.index(np.arange(first, first + length), phase)
     index = indexes[key]
     at = index.to_numpy().astype(np.int64)
-    off = np.abs(at[places - first] - one.stamps)
+    off = grid.off(one.stamps, at[places - first])
     step = float(np.median(np.diff(at))) if length > 1 else 1.0
     out = np.full((length, values.shape[1]), np.nan)
     out[distinct - first] = values
     longest_gap = int(np.diff(distinct).max(initial=1)) - 1
     moved, met = int((off > 0).sum()), len(places) - len(distinct)
     return out, index, Sampling(len(places), length, moved, met, float(off.max()) / step, longest_gap)
+
+
+def _renamed(merged: Sequence[RawSeries], grid: Grid) -> int:
+    """Return how many rows of a grid of months lie on another day than the one that names their month."""
+    if grid.kind != "month":
+        return 0
+    stamps = np.concatenate([one.stamps for one in merged])
+    months = stamps.astype("datetime64[us]").astype("datetime64[M]")
+    days = (months + 1).astype("datetime64[D]") - 1 if grid.month_end else months
+    return int((days.astype("datetime64[us]").astype(np.int64) != stamps).sum())
 
 
 def _words(grid: Grid) -> str:

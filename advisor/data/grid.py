@@ -1,8 +1,10 @@
 """The regular grid under a set of stamps, and how rows are placed on it.
 
-The most common step over all series is the grid. Dates at the start or end of months, and at the same day of each
-month, step by months; dates without weekends step by business days; other dates by a fixed time; integers by a number.
-A row off the grid moves to the nearest place; rows at one place are averaged; empty places are gaps.
+The most common step over all series is the grid. Dates at the end of months, at the same day of each month, and once a
+month, quarter or year on days that vary, step by months; dates without weekends step by business days; other dates by a
+fixed time; integers by a number. Months are named by their last day where all dates are on the 25th or later, else by
+their first. A row off the grid moves to the nearest place; on a grid of months the day does not matter. Rows at one
+place are averaged; empty places are gaps.
 """
 
 from collections.abc import Sequence
@@ -73,6 +75,11 @@ class Grid:
             moments = units.astype("datetime64[us]")
         return pd.DatetimeIndex(moments.astype("datetime64[us]"))
 
+    def off(self, stamps: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Return how far `stamps` are from their places `at`; on a grid of months, 0 in the month of the place."""
+        far = np.abs(at - stamps)
+        return np.where(_months(at) == _months(stamps), 0, far) if self.kind == "month" else far
+
 
 def find_grid(series: Sequence[np.ndarray], dates: bool) -> Grid:
     """Return the grid that fits the sorted, distinct stamps of all series best.
@@ -89,18 +96,34 @@ def find_grid(series: Sequence[np.ndarray], dates: bool) -> Grid:
     stamps = np.unique(np.concatenate(list(series)))
     if (stamps % DAY == 0).all():
         index = pd.DatetimeIndex(stamps.astype("datetime64[us]"))
-        if step >= 28 * DAY:
-            ends = bool(index.is_month_end.all())
-            if ends or len(set(index.day)) == 1:
-                months = _mode(np.concatenate([np.diff(_months(s)) for s in series]))
-                name = "ME" if ends else "MS"
-                freq = ("YE" if ends else "YS") if months == 12 and len(set(index.month)) == 1 else name
-                if freq in {"YE", "YS"}:
-                    freq += f"-{index[0].strftime('%b').upper()}"
-                return Grid("month", months, freq if months in {1, 12} else f"{months}{name}", ends)
+        if step >= 28 * DAY and (bool(index.is_month_end.all()) or len(set(index.day)) == 1 or _monthly(series, step)):
+            return _month_grid(series, index)
         if step == DAY and len(stamps) >= 10 and not (index.day_of_week >= 5).any():
             return Grid("business", 1, "B")
     return Grid("fixed", step, _fixed_alias(step, stamps))
+
+
+def _monthly(series: Sequence[np.ndarray], step: int) -> bool:
+    """Return whether days step by months rather than by `step`, their most common step.
+
+    Each series then has at most one stamp a month, all steps are whole multiples of the most common one in months, this
+    is as long as `step`, and no grid of `step` holds all stamps.
+    """
+    months = np.concatenate([np.diff(_months(stamps)) for stamps in series])
+    usual = _mode(months)
+    if usual < 1 or (months < 1).any() or (months % usual).any() or not 28 * usual <= step // DAY <= 31 * usual:
+        return False
+    return any(((stamps - stamps[0]) % step).any() for stamps in series)
+
+
+def _month_grid(series: Sequence[np.ndarray], index: pd.DatetimeIndex) -> Grid:
+    """Return the grid of months under the stamps of all series, `index`."""
+    months = _mode(np.concatenate([np.diff(_months(stamps)) for stamps in series]))
+    ends = bool((index.day >= 25).all())
+    if months == 12 and len(set(index.month)) == 1:
+        return Grid("month", 12, f"{'YE' if ends else 'YS'}-{index[0].strftime('%b').upper()}", ends)
+    name = "ME" if ends else "MS"
+    return Grid("month", months, name if months == 1 else f"{months}{name}", ends)
 
 
 def like_grid(freq: str | None, index: pd.Index) -> Grid:

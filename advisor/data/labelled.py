@@ -3,7 +3,8 @@
 Rules: rows without a label, without any value, or with a channel that has no value are dropped and counted; a channel
 empty in every row is dropped; one class alone is refused; a class with one row is named. Labels that are all numbers
 are regressed on when they hold fractions and more than 10 distinct values, or when most of more than 50 are distinct.
-Read `like` a training set, labels must be among the training classes, and may be absent altogether.
+Read `like` a training set, labels must be among the training classes, and may be absent altogether; read like a set
+without labels, as for a prediction, they are not looked at.
 """
 
 from collections import Counter
@@ -53,7 +54,7 @@ def labelled_dataset(
         words: What the file was taken for.
         rivals: What else it could be.
         notes: What was done so far; added to.
-        like: The training set, when this is a test or predict file.
+        like: The training set, when this is a test or predict file; labels are read if it has some.
         classes: Order of the class names where the file declares one.
 
     Raises:
@@ -66,6 +67,9 @@ def labelled_dataset(
         raise InputError(f"{file} has no labels", "name the label column with --target, or say --task forecast")
     if labels is None:
         notes.append("The file has no labels.")
+    elif like is not None and like.labels is None:
+        labels = None
+        notes.append("The labels in the file were not read.")
     if like is not None and rows and rows[0].shape[1] != len(like.channels):
         raise InputError(
             f"{file} has {rows[0].shape[1]} channels, the training set has {len(like.channels)}",

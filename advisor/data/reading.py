@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.delimited import read_table
 from advisor.data.panel import find_id, read_panel
 from advisor.data.single_table import find_times, read_single_table
 from advisor.data.sniff import open_source
 from advisor.data.streamed import read_streamed, sample_of
-from advisor.data.table import Table
-from advisor.data.time_axis import looks_like_dates
+from advisor.data.table import Table, parse_numbers
+from advisor.data.time_axis import is_time_name, looks_like_dates
 from advisor.data.ts_file import is_ts, read_ts
-from advisor.data.wide import first_is_label, is_m4, label_column, read_labelled_rows, read_m4
+from advisor.data.wide import ID_NAMES, first_is_label, is_m4, label_column, read_labelled_rows, read_m4
 from advisor.errors import InputError
 
 _DEFAULT = ReadOptions()
@@ -55,7 +57,7 @@ def _kind(table: Table, options: ReadOptions, like: Dataset | None) -> str:
     named = label_column(table)
     rows_by_name = named is not None and len(table.names) > _FEWEST_STEPS and not _dated(table)
     if options.time is None and not (rows_by_name and options.task != "forecast"):
-        if is_m4(table) and not labelled:
+        if not labelled and is_m4(table, options.id):
             return "m4"
         if labelled and like is not None and len(table.names) > _FEWEST_STEPS:
             return "rows"
@@ -64,7 +66,7 @@ def _kind(table: Table, options: ReadOptions, like: Dataset | None) -> str:
     elif options.time is None:
         return "rows"
     columns, times, _ = find_times(table, options)
-    if times is not None and find_id(table, options, columns, times.stamps) is not None:
+    if times is not None and find_id(table, options, columns, times.stamps, like):
         return "panel"
     if options.id is not None and times is None and not labelled:
         raise InputError(f"{table.file}: --id was given but no time column was found", "name it with --time")
@@ -84,8 +86,20 @@ def _kind(table: Table, options: ReadOptions, like: Dataset | None) -> str:
 
 
 def _dated(table: Table) -> bool:
-    """Return whether one of the first columns holds dates, so that a row is a step and not a sequence."""
-    return any(looks_like_dates(table.cells(name)[:20]) for name in table.names[:3])
+    """Return whether one of the first columns holds dates or numbers steps, so that a row is a step and no sequence."""
+    first = table.names[:3]
+    return any(looks_like_dates(table.cells(name)[:20]) or _numbers_steps(table, name) for name in first)
+
+
+def _numbers_steps(table: Table, name: str) -> bool:
+    """Return whether a column named as a time holds whole numbers that do not repeat, perhaps within each id."""
+    if not (table.header and is_time_name(name)):
+        return False
+    values, bad = parse_numbers(table.cells(name))
+    if bad or not (values == np.round(values)).all():
+        return False
+    ids = next((table.cells(one) for one in table.names if one.lower() in ID_NAMES), [""] * len(values))
+    return len(set(zip(ids, values.tolist(), strict=True))) == len(values)
 
 
 def _headerless_rows(table: Table) -> bool:

@@ -4,7 +4,9 @@ What the columns are is told from samples of 1 MiB in all, spread over the file,
 Ids are numbered (int32), stamps kept as int64 and values as float32, in temporary files; they are sorted by id and time
 where they are not in that order already. Read in this way: comma, semicolon, tab or bar separated UTF-8 text with a
 header and one time column of ISO dates or whole numbers, long panels and single tables. Rows with fewer fields than
-the header count as missing in the last columns.
+the header count as missing in the last columns. Where more than a hundredth of the rows then repeat a time within a
+guessed series, or a fifth under a column named as an id, the sample may have hidden the id: the file is read at once,
+if its size allows.
 
 Cost: one pass of the CSV parser, O(rows log rows) to sort.
 """
@@ -21,11 +23,11 @@ from advisor.data.covariates import source_of
 from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.delimited import read_table
 from advisor.data.forecasting import RawSeries, forecasting_dataset
-from advisor.data.panel import find_id, value_column
+from advisor.data.panel import find_id, id_shown, is_declared_id, value_column
 from advisor.data.scratch import Column, scratch_array
 from advisor.data.single_table import choose_columns, covariate_words, find_times
-from advisor.data.sniff import Source
-from advisor.data.table import MISSING, Table, parse_numbers
+from advisor.data.sniff import MAX_BYTES, MAX_LINES, Source
+from advisor.data.table import MAX_CELLS, MISSING, Table, parse_numbers
 from advisor.data.time_axis import NO_TIME, numeric_times
 from advisor.errors import InputError
 
@@ -43,7 +45,7 @@ class Wanted:
     """The columns to read.
 
     Attributes:
-        id: Column of ids; None: one group of rows.
+        id: Columns whose words together are the id; none: one group of rows.
         time: Column of times; None: rows in file order.
         numbered: Whether times are whole numbers.
         targets: Columns to forecast.
@@ -51,7 +53,7 @@ class Wanted:
         sources: For each covariate its column, and the text it stands for (None: a number).
     """
 
-    id: str | None
+    id: tuple[str, ...]
     time: str | None
     numbered: bool
     targets: tuple[str, ...]
@@ -85,7 +87,9 @@ def sample_of(path: Path) -> tuple[Source, Table] | None:
 def read_streamed(
     source: Source, table: Table, options: ReadOptions, like: Dataset | None, *, panel: bool
 ) -> Dataset | None:
-    """Return the series of a large panel or single table; None where its times cannot be read in blocks.
+    """Return the series of a large panel or single table; None where it is to be read at once.
+
+    That is where its times cannot be read in blocks, or where times repeat so that the sample may not show the id.
 
     Args:
         source: Of the sample.
@@ -101,12 +105,12 @@ def read_streamed(
     if len(columns) > 1 or (times is not None and not times.plain):
         return None
     notes = [*table.notes, *told]
-    id_name = find_id(table, options, columns, times.stamps) if panel and times is not None else None
-    used = {*columns, *([id_name] if id_name else ())}
-    first = value_column(table, used) if id_name else None
+    id_names = find_id(table, options, columns, times.stamps, like) if panel and times is not None else ()
+    used = {*columns, *id_names}
+    first = value_column(table, used) if id_names else None
     targets, beside = choose_columns(table, options, used, like=like, notes=notes, first=first)
     wanted = Wanted(
-        id=id_name,
+        id=id_names,
         time=columns[0] if columns else None,
         numbered=bool(columns) and not parse_numbers(table.cells(columns[0]))[1],
         targets=targets,
@@ -123,16 +127,37 @@ def read_streamed(
         notes += [note for note in numbers.notes if note not in notes]
     raw = _series(codes, stamps, values, names, wanted, notes)
     if not raw:
-        raise InputError(f"{table.file}: no row has an id in {id_name!r}", "name the column of ids with --id")
-    kind = f"long panel: id in {id_name!r}, time" if id_name else "one table, a row a step; time"
+        raise InputError(f"{table.file}: no row has an id in {id_shown(id_names)}", "name the column of ids with --id")
+    if (
+        wanted.time is not None
+        and options.id is None
+        and _id_in_doubt(raw, wanted)
+        and _fits_at_once(source, table, raw)
+    ):
+        return None
+    kind = f"long panel: id in {id_shown(id_names)}, time" if id_names else "one table, a row a step; time"
     where = f"in {wanted.time!r}" if wanted.time else "in no column"
     shown = ", ".join(map(repr, targets[:5])) + (" ..." if len(targets) > 5 else "")
     words = f"{kind} {where}, values in {shown}{covariate_words(beside)}; {len(values)} rows read in blocks"
     whole = Source(source.path, source.name, source.suffix, _sha256(source.path), "", ())
     return forecasting_dataset(
         whole, raw, dates=dates, words=words, rivals=(), notes=notes, like=like, covariates=beside.names,
-        known=beside.known,
+        known=beside.known, id_columns=id_names,
     )  # fmt: skip
+
+
+def _id_in_doubt(raw: list[RawSeries], wanted: Wanted) -> bool:
+    """Return whether more rows repeat the time of another row of their series than a sound id, or none, leaves."""
+    rows = sum(len(one.stamps) for one in raw)
+    same = sum(int(((np.diff(one.stamps) == 0) & (one.stamps[1:] != NO_TIME)).sum()) for one in raw)
+    return same > rows * (1 / 5 if is_declared_id(wanted.id) else 1 / 100)
+
+
+def _fits_at_once(source: Source, table: Table, raw: list[RawSeries]) -> bool:
+    """Return whether the file is within the limits of reading it at once."""
+    rows = sum(len(one.stamps) for one in raw)
+    small = rows < MAX_LINES and (rows + 1) * len(table.names) <= MAX_CELLS
+    return small and source.path.stat().st_size <= MAX_BYTES
 
 
 def _read_blocks(
@@ -145,8 +170,11 @@ def _read_blocks(
     with Column(np.int32) as codes, Column(np.int64) as stamps, Column(np.float32, width) as values:
         for block in _blocks(path, table, wanted):
             code = np.zeros(len(block), np.int32)
-            if wanted.id is not None:
-                own, names = pd.factorize(block[wanted.id])
+            if wanted.id:
+                words: pd.Series = block[wanted.id[0]]
+                for name in wanted.id[1:]:
+                    words = words.str.cat(block[name], sep="/")
+                own, names = pd.factorize(words)
                 numbers = [known.setdefault(str(name), len(known)) for name in names]
                 code = np.array([*numbers, -1], np.int32)[own]
             keep = code >= 0
@@ -177,7 +205,7 @@ def _blocks(path: Path, table: Table, wanted: Wanted) -> Iterator[pd.DataFrame]:
     time = [] if wanted.time is None else [wanted.time]
     types: dict[str, str] = dict.fromkeys(numbers, "float64") | dict.fromkeys(texts, "str")
     types |= dict.fromkeys(time, "float64" if wanted.numbered else "str")
-    types |= {wanted.id: "str"} if wanted.id is not None else {}
+    types |= dict.fromkeys(wanted.id, "str")
     places = [table.index(name) for name in types]
     try:
         with pd.read_csv(
@@ -227,7 +255,7 @@ def _series(
     raw = []
     for k, name in enumerate(names):
         rows = slice(int(bounds[k]), int(bounds[k + 1]))
-        if wanted.id is None:
+        if not wanted.id:
             ids = wanted.targets
         else:
             ids = (name,) if len(wanted.targets) == 1 else tuple(f"{name}/{target}" for target in wanted.targets)

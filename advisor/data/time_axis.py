@@ -2,8 +2,8 @@
 
 Dates: ISO 8601, quarters (1999Q1, Q1 1999), or one of the forms in `_FORMS`, the same in every row. Two forms in one
 column are refused; where day/month and month/day both fit every row, the one with the more even steps is taken, and
-refused when both are. Offsets from UTC: all rows or none; they are converted to UTC. Stamps are kept as int64:
-microseconds since 1970 for dates, else the number itself.
+refused when both are and differ. Offsets from UTC: all rows or none; they are converted to UTC, or dropped where every
+row is midnight by its own clock. Stamps are kept as int64: microseconds since 1970 for dates, else the number itself.
 """
 
 import re
@@ -25,16 +25,18 @@ TIME_NAMES = frozenset(
 NO_TIME = np.iinfo(np.int64).min
 _DAYS = (
     "%d/%m/%Y %m/%d/%Y %d.%m.%Y %Y/%m/%d %d-%m-%Y %m-%d-%Y %Y.%m.%d %d-%b-%Y %b-%Y %d_%b_%Y %d._%b_%Y %b_%d,_%Y "
-    "%d_%B_%Y %B_%d,_%Y %Y%m%d %m/%Y %d/%m/%y %m/%d/%y %b-%d-%Y %b_%d_%Y %d-%b-%y %b-%y %b_%Y %B_%Y %Y-%b %Y_%b"
+    "%d_%B_%Y %B_%d,_%Y %Y%m%d %m/%Y %d/%m/%y %m/%d/%y %b-%d-%Y %b_%d_%Y %d-%b-%y %b-%y %b_%Y %B_%Y %Y-%b %Y_%b "
+    "%Y-%m-%d"
 ).replace("_", "\0")
-_FORMS = tuple(
-    day.replace("\0", " ") + clock for day in _DAYS.split(" ") for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
-)
-_ISO = re.compile(r"\d{4}-\d{2}(-\d{2}([T ]\d{2}(:?\d{2}(:?\d{2}([.,]\d+)?)?)?\s*(Z|[+-]\d{2}(:?\d{2})?)?)?)?")
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
+_FORMS = tuple(day.replace("\0", " ") + clock for day in _DAYS.split(" ") for clock in _CLOCKS)
+_ZONE = r"(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?)"
+_ISO = re.compile(rf"\d{{4}}-\d{{2}}(-\d{{2}}([T ]\d{{2}}(:?\d{{2}}(:?\d{{2}}([.,]\d+)?)?)?\s*{_ZONE}?)?)?")
 _QUARTER = re.compile(
     r"(?P<year>[12]\d{3})[- ]?Q(?P<quarter>[1-4])|Q(?P<first>[1-4])[- ]?(?P<then>[12]\d{3})", re.IGNORECASE
 )
-_OFFSET = re.compile(r"\d{2}:?\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$")
+_OFFSET = re.compile(rf"\d{{2}}:?\d{{2}}.*{_ZONE}$")
+_MIDNIGHT = re.compile(rf"[T ]00[0:.,]*\s*{_ZONE}")
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,7 @@ def parse_times(cells: Sequence[str], name: str, lines: Sequence[int]) -> Times 
         return numeric_times(values, name)
     inverse, unique = pd.factorize(np.asarray(cells, dtype=object))
     known = [str(cell) for cell in unique if not is_missing(str(cell))]
-    parsed = _iso(known, name, cells, lines) if _ISO.fullmatch(known[0]) else None
-    notes: tuple[str, ...] = ()
-    if parsed is None:
-        parsed, notes = _by_form(known, name)
-    elif any(_OFFSET.search(cell[10:]) for cell in known):
-        notes = (f"Times in {name!r} carry offsets and were converted to UTC.",)
+    parsed, notes = _iso(known, name, cells, lines) if _ISO.fullmatch(known[0]) else _by_form(known, name)
     if parsed is None:
         return None
     lookup = dict(zip(known, parsed.to_numpy().astype("datetime64[us]").astype(np.int64).tolist(), strict=True))
@@ -138,7 +135,10 @@ def numeric_times(values: np.ndarray, name: str) -> Times | None:
     return Times(stamps, dates, (notes,) if notes else (), plain=True)
 
 
-def _iso(known: list[str], name: str, cells: Sequence[str], lines: Sequence[int]) -> pd.DatetimeIndex | None:
+def _iso(
+    known: list[str], name: str, cells: Sequence[str], lines: Sequence[int]
+) -> tuple[pd.DatetimeIndex, tuple[str, ...]]:
+    """Return ISO dates without offsets from UTC, and what was done with these."""
     odd = [cell for cell in known if not _ISO.fullmatch(cell)]
     if odd:
         raise _mixed(known, name)
@@ -150,11 +150,17 @@ def _iso(known: list[str], name: str, cells: Sequence[str], lines: Sequence[int]
             f"(line {lines[list(cells).index(naive)]}: {naive!r})",
             "write the offset in every row or in none",
         )
-    parsed = pd.DatetimeIndex(pd.to_datetime(known, format="ISO8601", errors="coerce", utc=bool(aware)))
+    local = bool(aware) and all(_MIDNIGHT.fullmatch(cell[10:]) for cell in known)
+    texts = [cell[:10] if local else re.sub(r"\s*(UTC|GMT)$", "Z", cell) for cell in known] if aware else known
+    parsed = pd.DatetimeIndex(pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=bool(aware)))
     if parsed.isna().any():
         wrong = known[int(np.argmax(parsed.isna()))]
         raise InputError(f"column {name!r}: {wrong!r} is not a date that exists", "correct this cell")
-    return parsed.tz_localize(None) if parsed.tz is not None else parsed
+    if local:
+        note = f"Times in {name!r} are midnight by their own clock: their dates were kept and the offsets dropped."
+    else:
+        note = f"Times in {name!r} carry offsets and were converted to UTC."
+    return parsed.tz_localize(None), (note,) if aware else ()
 
 
 def _by_form(known: list[str], name: str) -> tuple[pd.DatetimeIndex | None, tuple[str, ...]]:
@@ -177,21 +183,20 @@ def _by_form(known: list[str], name: str) -> tuple[pd.DatetimeIndex | None, tupl
     fits = list({form.replace("%B", "%b"): (form, moments) for form, moments in fits}.values())  # May, long and short
     if len(fits) > 1:
         evenness = [_evenness(moments) for _, moments in fits]
-        order = np.argsort(evenness)[::-1]
-        best, second = int(order[0]), int(order[1])
-        if evenness[best] == evenness[second]:
+        fits = [fit for fit, even in zip(fits, evenness, strict=True) if even == max(evenness)]
+        rivals = [form for form, moments in fits if not moments.equals(fits[0][1])]
+        if rivals:
             raise InputError(
-                f"column {name!r}: {known[0]!r} could be {fits[best][0]} or {fits[second][0]}, and both fit every row",
+                f"column {name!r}: {known[0]!r} could be {fits[0][0]} or {rivals[0]}, and both fit every row",
                 "write dates as YYYY-MM-DD",
             )
-        fits = [fits[best]]
     form, moments = fits[0]
     return moments, (f"Dates in {name!r} were read as {form}.",)
 
 
 def _fits(cell: str, form: str) -> bool:
     """Return whether one cell is a date in this form."""
-    if not any(letter.isdigit() for letter in cell):
+    if (":" in cell) != (":" in form) or not any(letter.isdigit() for letter in cell):
         return False
     try:
         datetime.strptime(cell, form)
@@ -205,9 +210,22 @@ def _parse(cells: list[str], form: str) -> pd.DatetimeIndex:
 
 
 def _evenness(moments: pd.DatetimeIndex) -> float:
-    """Return the share of steps that equal the most common one, in file order."""
-    steps = Counter(np.diff(moments.to_numpy().astype("datetime64[us]").astype(np.int64)).tolist())
-    return max(steps.values(), default=0) / max(1, len(moments) - 1)
+    """Return the share of steps that equal the most common one, in file order.
+
+    Steps are counted in time. They are counted in months too where each date is the first of a month, or the same day
+    of months over more than a year; the larger share is returned.
+    """
+    even = _most_common(moments.to_numpy().astype("datetime64[us]"))
+    days = set(moments.day)
+    if days == {1} or (len(days) == 1 and moments.max() - moments.min() > pd.Timedelta(days=366)):
+        even = max(even, _most_common(moments.to_numpy().astype("datetime64[M]")))
+    return even
+
+
+def _most_common(values: np.ndarray) -> float:
+    """Return the share of the most common step that is not 0."""
+    steps = Counter(np.diff(values.astype(np.int64)).tolist())
+    return max((count for step, count in steps.items() if step), default=0) / max(1, len(values) - 1)
 
 
 def _mixed(known: list[str], name: str) -> InputError:

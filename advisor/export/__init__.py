@@ -37,7 +37,7 @@ from advisor.export.parity import (
     inputs,
     verify,
 )
-from advisor.runs import Run
+from advisor.runs import Run, readable
 from profiles.budget import Budget
 
 __all__ = ["Check", "ExportError", "ExportReport", "Format", "export"]
@@ -143,7 +143,8 @@ def _over_limit(run: Path, written: Written, model: nn.Module, card: ModelCard) 
     """
     if not all((run / name).exists() for name in ("budget.json", "recommendation.json")):
         return ()
-    budget = Budget.model_validate(Run(run).read("budget"))
+    with readable(run / "budget.json"):
+        budget = Budget.model_validate(Run(run).read("budget"))
     made = Run(run).recommendation()
     limit_ms = budget.max_latency_ms
     if limit_ms is None or made.latency_error is not None or made.request.device != "cpu":

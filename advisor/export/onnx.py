@@ -1,7 +1,8 @@
 """ONNX: one float32 graph with scaling inside, run by ONNX Runtime with nothing else installed.
 
-Inputs `x` (batch, length, channels) raw values, right-padded, and `lengths` (batch). Task, classes, horizon and
-quantiles stand in the file's metadata, so that a program can use the file alone.
+Inputs `x` (batch, length, channels) raw values, right-padded, and `lengths` (batch). Task, classes, channels, horizon
+and quantiles stand in the file's metadata. The graph neither fills missing values nor computes the calendar or what is
+known ahead: the caller does, and the metadata's `preparation` says how.
 """
 
 import json
@@ -47,6 +48,7 @@ def metadata(card: ModelCard) -> dict[str, str]:
     """Return what a program needs to use the file; each value is text or JSON."""
     facts: Mapping[str, object] = {
         "task": card.task, "family": card.family, "classes": card.classes, "channels": card.channels,
+        "calendar": card.calendar, "ahead": card.ahead, "preparation": card.preparation(),
         "horizon": card.horizon, "season": card.season, "freq": card.freq, "quantiles": card.quantiles,
         "train_length_max": card.train_length_max, "data_sha256": card.data_sha256, "versions": card.versions,
     }  # fmt: skip

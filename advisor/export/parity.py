@@ -20,16 +20,26 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from advisor.artifact import ModelCard
+from advisor.baselines.boosting import GradientBoosting
+from advisor.baselines.trees import Forest
 from advisor.errors import AdvisorError
 from hybrids.shapes import Lengths, Series
 from profiles.task import Task
 
 TOLERANCE = 1e-4
 LEVEL_SHARE = 0.02
-ROUNDING, DRAWS = 8 * float(np.finfo(np.float32).eps), 32
+ROUNDING, DRAWS = 8 * float(np.finfo(np.float32).eps), 64
 """Largest relative change of an input that rounding is taken for, and how many such changes are tried."""
 LONGEST = 4096
 """Longest series the gate and the timing run, in steps."""
+LEVELS = (
+    ("frontend.mean", "frontend.scale", 0),
+    ("channel_mean", "channel_scale", 0),
+    ("other_mean", "other_scale", 1),
+)
+"""Buffers that tell mean and deviation of the data, and how many channels before theirs they leave out."""
+SIZES = (1, 6, 7)
+"""Places in `boosting.summary` that have no level: deviation, slope, mean absolute step."""
 
 Format = Literal["onnx", "pt2", "safetensors"]
 Answers = dict[str, np.ndarray]
@@ -144,7 +154,7 @@ def cases(card: ModelCard, example: int, dynamic_length: bool) -> list[Case]:
 
 
 def inputs(model: nn.Module, case: Case, channels: int) -> tuple[Tensor, Tensor]:
-    """Return x (B, L, C) on the level of the model's own data where it stores it, and ragged lengths (B,)."""
+    """Return x (B, L, C) on the level of the model's own data where it tells it, and ragged lengths (B,)."""
     draw = torch.Generator().manual_seed(case.batch * 10_007 + case.length)
     mean, scale = _stored_level(model, channels)
     wave = torch.sin(torch.arange(case.length)[None, :, None] * 0.7)
@@ -155,12 +165,40 @@ def inputs(model: nn.Module, case: Case, channels: int) -> tuple[Tensor, Tensor]
 
 
 def _stored_level(model: nn.Module, channels: int) -> tuple[Tensor, Tensor]:
-    """Return mean and deviation of the training data, (C,) each; 0 and 1 where the model does not store them."""
+    """Return mean and deviation of the training data, (C,) each; 0 and 1 where nothing in the model tells them.
+
+    Committees and ensembles hold them in their parts, the ridge on lags for every channel but the target, which each
+    window scales itself. Boosted trees hold only thresholds.
+    """
     buffers = dict(model.named_buffers())
-    for mean, scale in (("frontend.mean", "frontend.scale"), ("channel_mean", "channel_scale")):
-        if mean in buffers and scale in buffers and buffers[mean].numel() == channels:
-            return buffers[mean], buffers[scale]
+    for mean, scale, own in LEVELS:
+        for name, values in buffers.items():
+            beside = buffers.get(name.removesuffix(mean) + scale)
+            if f".{name}".endswith(f".{mean}") and beside is not None and values.numel() == channels - own > 0:
+                return torch.cat([torch.zeros(own), values]), torch.cat([torch.ones(own), beside])
+    for part in model.modules():
+        if isinstance(part, GradientBoosting):
+            return _level_of_trees(part.forest, channels)
     return torch.zeros(1), torch.ones(1)
+
+
+def _level_of_trees(forest: Forest, channels: int) -> tuple[Tensor, Tensor]:
+    """Return the median of the thresholds that split values of a channel, and how large those around it are, (C,) each.
+
+    A threshold lies between two values of the data. A channel that no tree splits has 0 and 1: no answer depends on it.
+    """
+    splits = forest.left != forest.right
+    kind, channel = forest.feature[splits] // channels, forest.feature[splits] % channels
+    thresholds, is_size = forest.threshold[splits], torch.isin(kind, torch.tensor(SIZES))
+    mean, scale = torch.zeros(channels), torch.ones(channels)
+    for c in range(channels):
+        values, sizes = (thresholds[(channel == c) & (is_size == which)] for which in (False, True))
+        if len(values):
+            mean[c] = values.median()
+        around = torch.cat([values - mean[c], sizes]).abs()
+        if around.any():
+            scale[c] = around.mean()
+    return mean, scale
 
 
 @torch.no_grad()
@@ -205,13 +243,17 @@ def verify(model: nn.Module, card: ModelCard, run: Runner, chosen: Sequence[Case
 
 
 def _own_steps(reference: Answering, pair: tuple[Tensor, Tensor], output: int) -> np.ndarray:
-    """Return how far each number of an output moves when the inputs do by rounding, at most."""
+    """Return how far each number of an output moves when the inputs do by rounding, at most.
+
+    Every second time a channel of a row moves as a whole: its mean then moves by what the rounding of a long sum does.
+    """
     x, lengths = pair
     draw = torch.Generator().manual_seed(0)
     still = reference(x, lengths)[output]
     most = torch.zeros_like(still)
-    for _ in range(DRAWS):
-        moved = x * (1 + ROUNDING * (2 * torch.rand(x.shape, generator=draw) - 1))
+    for turn in range(DRAWS):
+        steps = 1 if turn % 2 else x.shape[1]
+        moved = x * (1 + ROUNDING * (2 * torch.rand(len(x), steps, x.shape[2], generator=draw) - 1))
         most = torch.maximum(most, (reference(moved, lengths)[output] - still).abs())
     return np.asarray(most.double().numpy())
 

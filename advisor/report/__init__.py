@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from advisor.errors import InputError
 from advisor.records import Measured, Ranked, Recommendation, Trial
+from advisor.runs import last_of_each
 
 ABSENT = "–"
 OPTIONAL = (
@@ -44,7 +45,7 @@ class Records:
 
 
 def read_records(run: Path) -> Records:
-    """Return the records in the folder RUN; what cannot be read is counted in their notes.
+    """Return the records in the folder RUN, the last of each trial; what cannot be read is counted in their notes.
 
     Raises:
         InputError: recommendation.json or trials.jsonl is missing, or the former is not a recommendation.
@@ -61,13 +62,14 @@ def read_records(run: Path) -> Records:
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         hint = "Repeat the run with this version: advisor recommend DATA --out RUN."
         raise InputError(f"recommendation.json is not a recommendation: {place}: {first['msg']}.", hint) from error
-    records = Records(run, rec, [], {})
+    trials: list[Trial] = []
     torn = 0
     for line in (run / "trials.jsonl").read_bytes().splitlines():
         try:
-            records.trials.extend([Trial.model_validate_json(line)] if line.strip() else [])
+            trials.extend([Trial.model_validate_json(line)] if line.strip() else [])
         except ValidationError:
             torn += 1
+    records = Records(run, rec, last_of_each(trials), {})
     if torn:
         records.notes.append(f"{torn} line(s) of trials.jsonl could not be read and are left out.")
     for name in OPTIONAL:
@@ -104,9 +106,11 @@ def number(value: float | None) -> str:
 
 
 def interval(measured: Measured | None) -> str:
-    """Return the value and, in brackets, the interval around it."""
+    """Return the value and, in brackets, the interval around it, where there is one."""
     if measured is None:
         return ABSENT
+    if measured.low is None:
+        return number(measured.value)
     return f"{number(measured.value)} ({number(measured.low)} to {number(measured.high)})"
 
 

@@ -62,7 +62,9 @@ def _name(one: Ranked) -> str:
 def _interval(one: Ranked) -> str:
     """Return value and interval, short enough for one line of a table."""
     q = one.quality
-    return ABSENT if q is None else f"{number(q.value)} [{number(q.low)}, {number(q.high)}]"
+    if q is None:
+        return ABSENT
+    return number(q.value) if q.low is None else f"{number(q.value)} [{number(q.low)}, {number(q.high)}]"
 
 
 def _line(console: Console, text: Text) -> None:

@@ -44,8 +44,9 @@ class Amounts:
         networks = sum(not c.baseline for c in best)
         folds = [0, 0] if at.plan.task == "forecast" else list(range(min(MOST_RUNS, at.plan.folds)))
         seconds = min(at.clock.until("refit") / 2, PART * limit) * at.settings.workers
+        seconds -= sum(self._fit_s(c) for c in best if c.baseline) * sum(SHARES) * len(folds)
         seconds /= max(1, networks * len(SHARES) * len(folds))
-        if not best or (networks and seconds < LEAST_RUN_S):
+        if not best or seconds < (LEAST_RUN_S if networks else 0.0):
             return None
         at.say(f"more data? {' and '.join(c.family for c in best)} on a quarter, a half and all of it")
         running = {
@@ -65,6 +66,11 @@ class Amounts:
         curve = data_size_curve(qualities, at.metric, margin, at.settings.seed)
         at.say(f"  {curve.says}")
         return curve
+
+    def _fit_s(self, contender: Contender) -> float:
+        """Return the seconds of one fit of a baseline: it was fitted once a fold (forecast: once), and for the test."""
+        plan = self.context.plan
+        return contender.train_s / (2 if plan.task == "forecast" else plan.folds + 1)
 
     def _job(self, contender: Contender, fold: int, seed: int, share: float, seconds: float) -> Job:
         at = self.context

@@ -4,7 +4,9 @@ from concurrent.futures import Future, wait
 from functools import partial
 
 from advisor import baselines
+from advisor.choose import NAIVE
 from advisor.search.context import NEVER, Context
+from advisor.search.executors import PASSING
 from advisor.search.gate import steps_read
 from advisor.search.jobs import BaselineJob, Result, weights_of
 from advisor.search.outcome import Contender, load_baseline, mean_folds
@@ -12,6 +14,7 @@ from advisor.search.recipes.forecast import look_back_of
 from advisor.search.refit import Finished
 
 COST_S = 0.05
+WHOLE = "it reads the whole series at once and cannot answer step by step (STR1)"
 
 
 class BaselineRound:
@@ -27,17 +30,28 @@ class BaselineRound:
         self._taken_up = False
 
     def names(self) -> tuple[str, ...]:
-        """Return the baselines that race: all, or the naive reference alone."""
-        found = baselines.names(self.context.plan.task)
-        return found[:1] if self.context.settings.networks_only else found
+        """Return the baselines that race: all, or the naive references alone."""
+        at, task = self.context, self.context.plan.task
+        found = baselines.names(task)
+        alone = at.settings.networks_only or self._none_streams()
+        return tuple(n for n in found if n in NAIVE[task]) if alone else found
+
+    def _none_streams(self) -> bool:
+        """Return whether answers step by step are asked for, which of the baselines forecasters alone can give."""
+        at = self.context
+        return at.settings.budget.streaming and at.plan.task != "forecast"
 
     def begin(self) -> None:
         """Give the baselines to the workers."""
         at = self.context
         at.say(f"baselines: {', '.join(self.names())}")
+        if self._none_streams() and not at.settings.networks_only:
+            for name in sorted(set(baselines.names(at.plan.task)) - set(self.names())):
+                at.outcome.infeasible[name] = WHOLE
+                at.ledger.record_baseline(name, "infeasible", Result(), None, WHOLE)
         for name in self.names():
             at.ledger.number(name, None)
-            naive = name == self.names()[0]  # in an instant, and there is always something to compare with
+            naive = name in NAIVE[at.plan.task]  # in an instant, and there is always something to compare with
             late = "refit" if naive else "race" if at.gate.needs_quiet else "baselines"
             begin_by = min(at.clock.end_of("refit" if naive else "race"), NEVER)
             job = self._job(name, at.settings.seed, at.clock.end_of(late))
@@ -52,6 +66,9 @@ class BaselineRound:
         wait([future for _, future in waiting.values()])  # a latency is measured beside no fit
         for name, (job, future) in waiting.items():
             result = future.result()
+            if result.failed in PASSING:
+                at.outcome.not_tried[name] = result.failed
+                continue
             if result.failed:
                 where = at.outcome.infeasible if result.infeasible else at.outcome.not_tried
                 where[name] = result.failed

@@ -1,6 +1,7 @@
 """Runs jobs in worker processes, side by side; a worker that dies or hangs costs its job, never the run.
 
-A worker that dies is replaced and its job is given to the new one; a job that kills two workers is given up.
+A worker that dies is replaced and its job is given to the new one; a job that kills two workers is given up. So is one
+for which no worker can be started.
 """
 
 import contextlib
@@ -85,6 +86,8 @@ class LocalPool:
             _, _, job, keep, future = heapq.heappop(self._waiting)
         try:
             future.set_result(self._run(job, keep))
+        except OSError as error:  # no process can be started, or no result written down
+            future.set_result(Result(failed=f"{type(error).__name__}: {error}", passing=True))
         except BaseException as error:
             future.set_exception(error)
             raise

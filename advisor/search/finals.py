@@ -10,18 +10,22 @@ from dataclasses import dataclass
 from advisor.choose import margin_of
 from advisor.search.context import MOST_STEPS, Context
 from advisor.search.gate import Gated
+from advisor.search.held_looks import held_looks
 from advisor.search.jobs import NetworkJob, Result
 from advisor.search.outcome import Contender, mean_folds
 from advisor.search.race import Race
 from advisor.search.rungs import FINAL_STEPS
+from advisor.search.work import folds_judged
 
 FINALISTS, MORE_FINALISTS, LONG_S = 2, 3, 300.0
 """Families in the final, and in one of a limit of so many seconds or more."""
 HOPELESS = {"classify": 0.06, "regress": 0.10, "forecast": 0.05}
 """A family behind by more than this, in accuracy or as a share of the error, cannot win any more."""
 SEEDS_BY_TRIALS, MOST_SEEDS = 2, 5
-LEAST_HEAT_S = 2.0
+LEAST_HEAT_S, SHORTEST_HEAT_S = 2.0, 0.5
+"""A training of the final where there is a choice, and where a late race leaves little but the time of the refit."""
 FINAL_SEED = 101
+NO_FINAL = "no time was left for its trainings"
 
 
 @dataclass(frozen=True)
@@ -86,13 +90,13 @@ class Finals:
     def run(self) -> None:
         """Train and judge; what comes out are contenders."""
         at, heats, finalists = self.context, self.heats(), self.finalists()
-        seconds = None
-        while finalists and not at.by_trials:
-            seconds = at.clock.until("final") / math.ceil(len(finalists) * len(heats) / at.settings.workers)
-            if seconds >= LEAST_HEAT_S or len(finalists) == 1:
-                break
+        while len(finalists) > 1 and self._heat_s(finalists) < LEAST_HEAT_S:
             finalists.pop()
         if not finalists:
+            return
+        seconds = None if at.by_trials else max(SHORTEST_HEAT_S, self._heat_s(finalists))
+        if seconds is not None and seconds * self._rounds(finalists) > at.clock.until("refit"):
+            self._drop()
             return
         how = f"{len(heats)} fresh trainings each" + (f", {seconds:.1f} s" if seconds is not None else "")
         at.say(f"final: {', '.join(g.family for g in finalists)}; {how}")
@@ -101,8 +105,24 @@ class Finals:
             jobs = [self._job(gated, heat, seconds) for heat in heats]
             self._judge(gated, jobs, [future.result() for future in futures])
 
+    def _heat_s(self, finalists: list[Gated]) -> float:
+        """Return the seconds that each training of the final may take; where steps are counted, no limit."""
+        return math.inf if self.context.by_trials else self.context.clock.until("final") / self._rounds(finalists)
+
+    def _rounds(self, finalists: list[Gated]) -> int:
+        return math.ceil(len(finalists) * len(self.heats()) / self.context.settings.workers)
+
+    def _drop(self) -> None:
+        """Say that there is no final; no family is beaten by that."""
+        self.context.say(f"final: {NO_FINAL}")
+        for family in self.race.families():
+            self.context.outcome.not_tried.setdefault(family, NO_FINAL)
+
     def go_on(self, contender: Contender, ahead: float) -> bool:
         """Train the heats of a network longer where a baseline is ahead, but not out of reach; return whether done.
+
+        Not where the folds are scored by `held_looks`: the earlier looks are gone, and without them the folds that pick
+        the weights would flatter them.
 
         Half of the time that is left is for this; the rest is for the last training, should the network win.
 
@@ -114,7 +134,7 @@ class Finals:
         behind = abs(contender.mean - ahead) / (1.0 if at.plan.task == "classify" else max(abs(ahead), 1e-12))
         seconds = 0.5 * at.clock.until("refit") / math.ceil(len(heats) / at.settings.workers)
         settled = all(heat.settled for heat in contender.heats)
-        if at.by_trials or settled or behind > self._hopeless(ahead) or seconds < LEAST_HEAT_S:
+        if at.by_trials or settled or self._held() or behind > self._hopeless(ahead) or seconds < LEAST_HEAT_S:
             return False
         assert contender.gated is not None
         at.say(f"final: {contender.family} is close behind and goes on, {seconds:.1f} s each")
@@ -128,6 +148,12 @@ class Finals:
         at.outcome.contenders.remove(contender)
         self._judge(contender.gated, jobs, results)
         return True
+
+    def _held(self) -> bool:
+        """Return whether the looks of a heat are kept."""
+        at = self.context
+        parts = {k: at.problem.judged(k, 1) for k in folds_judged(at.plan, 0)}
+        return held_looks(at.plan.task, parts, goes_on=False) is not None
 
     def _job(self, gated: Gated, heat: Heat, seconds: float | None, goes_on: str | None = None) -> NetworkJob:
         at = self.context

@@ -14,7 +14,7 @@ from advisor.ensemble import Ensemble
 from advisor.search.knobs import Knobs, smaller
 from advisor.search.memory import FULL, out_of_memory
 from advisor.search.problem import Plan
-from advisor.search.recipes import build, start
+from advisor.search.recipes import build
 from advisor.search.recipes.forecast import look_back_of
 from hybrids import ModelConfig, SequenceModel
 from hybrids.committee import Committee
@@ -131,13 +131,6 @@ def admit(
             raise
         return Refused(family, knobs, config, f"{FULL} when it was measured")
     return Gated(family, knobs, config, cost, budget.misses(cost))
-
-
-def admit_or_shrink(
-    family: str, plan: Plan, budget: Budget, device: str, target: Target | None = None
-) -> list[Gated | Refused]:
-    """Return the candidates tried from the default downwards; only the last can be inside the budget."""
-    return shrink(start(family, plan), lambda knobs: admit(family, knobs, plan, budget, device, target=target))
 
 
 def shrink(knobs: Knobs, admits: Callable[[Knobs], Gated | Refused]) -> list[Gated | Refused]:

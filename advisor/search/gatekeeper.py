@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
-from advisor.search.gate import Gated, Refused, admit, cost_held, cost_of, shrink
+from advisor.search.gate import Gated, Refused, admit, cost_held, shrink
 from advisor.search.knobs import Knobs
 from advisor.search.problem import Plan
 from advisor.search.recipes import build, start
@@ -71,10 +71,6 @@ class Gatekeeper:
     def admit_or_shrink(self, family: str) -> list[Gated | Refused]:
         """Return the candidates tried from the default downwards; only the last can be inside the budget."""
         return shrink(start(family, self.plan), lambda knobs: self.admit(family, knobs))
-
-    def glance(self, model: nn.Module, length: int) -> Cost:
-        """Return what one answer costs, measured once and briefly."""
-        return cost_of(model, length, self.budget, self.device, GATE_S, self.target)
 
     def cost(self, build: Callable[[], nn.Module], length: int, name: str = "", seconds: float = AGAIN_S) -> Cost:
         """Return what one answer of a model costs, on the target device where there is one.

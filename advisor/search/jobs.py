@@ -115,6 +115,8 @@ class Result(BaseModel):
     failed: str = ""
     infeasible: bool = False
     """The failure is one of means, such as memory, not of the training."""
+    passing: bool = False
+    """The failure may not come again, such as a full disk."""
     seconds: float = 0.0
     """Of training, with all earlier rungs."""
     busy_s: float = 0.0
@@ -131,6 +133,11 @@ class Result(BaseModel):
     """One score a unit of these folds, where they were asked for."""
     test: tuple[float, ...] = ()
     """One score a unit of the test part."""
+
+    @property
+    def settles(self) -> bool:
+        """Return whether a later part of the run need not do the job again: a failure of means settles nothing."""
+        return not (self.infeasible or self.passing)
 
     @property
     def quality(self) -> float:

@@ -1,10 +1,9 @@
-"""One point of the space of a family: where it starts, and what is smaller."""
+"""One point of the space of a family, and what is smaller."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hybrids.families import FAMILIES
 from hybrids.mixer import Tune
 
 
@@ -25,11 +24,6 @@ class Knobs(BaseModel):
     """Which pattern of the family's layers; empty for its first."""
     mixer: dict[str, int | float] = {}
     """Settings of the mixers by name, such as "ssm.states"; what is left out is at its default."""
-
-
-def start(family: str) -> Knobs:
-    """Return where the search of `family` starts."""
-    return Knobs(variant=next(iter(FAMILIES[family].variants)))
 
 
 def smaller(knobs: Knobs) -> Knobs | None:

@@ -19,14 +19,18 @@ State = Literal["complete", "pruned", "infeasible", "failed"]
 
 
 class Ledger:
-    """Appends trials to the run's file and to `trials`, the list of all so far; a trial that is there is left alone.
+    """Appends trials to the run's file and to `trials`, the list of all so far.
 
-    A trial keeps its number for good: the configuration that an earlier part of the run recorded finds it again.
+    A trial keeps its number for good: the configuration that an earlier part of the run recorded finds it again. What
+    this part recorded is left alone; what an earlier part did is replaced where the verdict is another now, in the file
+    by a later line of the same number.
     """
 
     def __init__(self, run: Run, trials: list[Trial], budget: Budget, seed: int) -> None:
         self._run, self.trials, self._budget, self._seed = run, trials, budget, seed
-        self._recorded = {t.number for t in trials}
+        self._earlier = {t.number: t for t in trials}
+        self._recorded: set[int] = set()
+        """Numbers that this part of the run has recorded."""
         self._numbers = {_name(t.family, t.config.get("knobs")): t.number for t in trials}
 
     def number(self, family: str, knobs: Knobs | None) -> int:
@@ -110,8 +114,18 @@ class Ledger:
         if trial.number in self._recorded:
             return
         self._recorded.add(trial.number)
-        self.trials.append(trial)
+        earlier = self._earlier.get(trial.number)
+        if earlier is None:
+            self.trials.append(trial)
+        elif _verdict(earlier) == _verdict(trial):
+            return
+        else:
+            self.trials[self.trials.index(earlier)] = trial
         self._run.add_trial(trial)
+
+
+def _verdict(trial: Trial) -> tuple[State, float | None, str]:
+    return trial.state, trial.quality, trial.reason
 
 
 def _name(family: str, knobs: Any) -> str:

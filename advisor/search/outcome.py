@@ -84,16 +84,23 @@ class Outcome:
         """Remember what exceeds a limit by the share `excess`, if nothing that did came closer."""
         self.nearest = min(self.nearest or (excess, family, why), (excess, family, why))
 
-    def no_candidate(self) -> NoCandidateError:
-        """Return the error of a search that found nothing: what came closest to the budget, or what was in the way."""
+    def no_candidate(self, begun: bool = True) -> NoCandidateError:
+        """Return the error of a search that found nothing: what came closest to the budget, or what was in the way.
+
+        Args:
+            begun: Whether the run folder holds a run, so that another there has to go on with it.
+        """
+        go_on = "; say --resume too, or --out ANOTHER" if begun else ""
         if self.nearest is None:
             why = next(iter(self.infeasible.values()), "the time was too short")
-            return NoCandidateError(f"no candidate could be trained: {why}.", "give more time with --time-limit.")
+            return NoCandidateError(
+                f"no candidate could be trained: {why}.", f"give more time with --time-limit{go_on}."
+            )
         _, family, miss = self.nearest
-        limit = miss.split(":")[0].replace("_", "-")
+        limit = f"--{miss.split(':')[0].replace('_', '-')}" if miss.startswith("max_") else "the budget"
         return NoCandidateError(
             f"no candidate keeps the budget; nearest is {family} with {miss}.",
-            f"relax {limit} above that, or give a faster device.",
+            f"relax {limit} above that, or give a faster device{go_on}.",
         )
 
 

@@ -117,6 +117,8 @@ def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int |
     later = held if test is None else full.sizes - sizes
     median = int(np.median(sizes))
     folds, fold_cuts, stride = origins(median, horizon, len(stack))
+    if flat := int(np.isnan(_scales(stack, sizes, season)).sum()):
+        words += f", but for {flat} series that are flat before it and have no MASE"
     step_season = like_grid(dataset.freq, dataset.stamps[0]).season if dataset.stamps else 1
     plan = Plan(
         task="forecast",
@@ -177,9 +179,10 @@ def _is_nonnegative(series: SeriesStack, sizes: np.ndarray) -> bool:
 
 
 def _scales(series: SeriesStack, sizes: np.ndarray, season: int) -> np.ndarray:
-    """Return the MASE denominator of the first `sizes` steps of each series, (N,)."""
+    """Return the MASE denominator of the first `sizes` steps of each series, (N,); NaN where it has none, 1 if all."""
     known = zip(series, sizes.tolist(), strict=True)
-    return np.array([metrics.seasonal_scale(one[:n, 0], season) for one, n in known])
+    scales = np.array([metrics.seasonal_scale(one[:n, 0], season) for one, n in known])
+    return scales if np.isfinite(scales).any() else np.ones(len(scales))
 
 
 def with_calendar(dataset: Dataset, calendar: Sequence[str]) -> SeriesStack:

@@ -83,7 +83,7 @@ class Problem:
         all_series: forecast: the whole series; else empty.
         test: The units that no choice sees.
         held: Steps at the end of each series that are its test part, (N,).
-        scale: MASE denominator of each series before the first origin that judges, (N,).
+        scale: MASE denominator of each series before the first origin that judges, (N,); NaN where it has none.
     """
 
     plan: Plan
@@ -177,7 +177,7 @@ def windows(
     Args:
         series: Each (length, C), channel 0 the target.
         ends: Origin in each series.
-        scales: MASE denominator of each, (N,).
+        scales: MASE denominator of each, (N,); where that is NaN the series gives no row.
         look_back: Most steps of a row.
         horizon: Steps of a future.
     """
@@ -188,5 +188,5 @@ def windows(
         past, future = values[max(0, end - look_back) : max(0, end)], values[max(0, end) : max(0, end + horizon), 0]
         x[i, : len(past)], lengths[i] = past, len(past)
         y[i, : len(future)] = future
-    keep = np.flatnonzero((lengths > 0) & ~np.isnan(y).all(1))
+    keep = np.flatnonzero((lengths > 0) & ~np.isnan(y).all(1) & np.isfinite(scales))
     return Rows(x, lengths, y, scales, np.arange(n)).take(keep)

@@ -36,7 +36,8 @@ class Racing:
     def __init__(self, context: Context, given: dict[str, list[Knobs]]) -> None:
         self.context = context
         at, asked = context, context.settings
-        self.race = Race(self._rungs(len(context.families)), at.metric.higher_is_better)
+        able = sum(not self._why_never(family) for family in context.families)
+        self.race = Race(self._rungs(max(1, able), asked.workers), at.metric.higher_is_better)
         self.studies = Studies(at.plan, at.metric.higher_is_better, asked.seed)
         self._asked = Lines(at.run.work / "asked.jsonl")
         self._given = {family: list(knobs) for family, knobs in given.items()}
@@ -48,13 +49,19 @@ class Racing:
         self._waiting: list[str] = []
         """Families that there was no room for at the start."""
 
-    def _rungs(self, families: int) -> rungs.Rungs:
+    def _why_never(self, family: str) -> str:
+        """Return why a family cannot race, whatever its size; empty where it can."""
+        needs = FAMILIES[family].needs
+        return f"it needs {needs}" if needs else self.context.gate.why_never(family)
+
+    def _rungs(self, families: int, least: int) -> rungs.Rungs:
+        """Return the rungs that there is time for, with at least so many of the families."""
         at, asked = self.context, self.context.settings
         if asked.trials is not None:
             return rungs.by_trials(asked.trials, families)
         left = at.clock.until("race")
         worker_s = left * asked.workers * (1.0 if asked.networks_only else 1 - BASELINES_SHARE)
-        return rungs.by_time(min(worker_s, 1e6), families, asked.workers, MOST_STEPS)
+        return rungs.by_time(min(worker_s, 1e6), families, least, MOST_STEPS)
 
     def start(self) -> list[Gated]:
         """Give every family that can keep the budget its start, as far as there is room; record the others.
@@ -65,10 +72,9 @@ class Racing:
         room = self.race.rungs.sizes[0]
         admitted: list[Gated] = []
         for family in in_turns(at.families, at.plan.task):
-            if FAMILIES[family].needs:
-                at.outcome.not_tried[family] = f"it needs {FAMILIES[family].needs}"
-            elif why := at.gate.why_never(family):
-                at.outcome.infeasible[family] = why
+            if why := self._why_never(family):
+                where = at.outcome.not_tried if FAMILIES[family].needs else at.outcome.infeasible
+                where[family] = why
             elif len(admitted) >= room:
                 at.outcome.not_tried[family] = self._no_room()
                 self._waiting.append(family)
@@ -76,7 +82,8 @@ class Racing:
                 admitted.append(one)
                 if not at.gate.needs_quiet:
                     self._launch(self._entered(one, extra=False), first=True)
-        if at.gate.needs_quiet:
+        if at.gate.needs_quiet and admitted:
+            self.race.rungs = self._rungs(len(admitted), len(admitted))
             for one in admitted:
                 self._launch(self._entered(one, extra=False), first=True)
         kept = rungs.sizes_of(max(1, len(admitted)))
@@ -240,7 +247,8 @@ class Racing:
             if c.values:  # what it had reached counts
                 return
             if result.failed in PASSING:
-                at.outcome.not_tried.setdefault(c.family, result.failed)
+                if not any(one.values for one in self.race.all if one.family == c.family):
+                    at.outcome.not_tried.setdefault(c.family, result.failed)
             else:
                 at.ledger.record(c.gated, "infeasible" if result.infeasible else "failed", result, reason=result.failed)
                 at.say(f"  {c.family}: failed, {result.failed}")

@@ -1,7 +1,8 @@
 """What the jobs of a run found, one line each, so that a resumed run does none of them twice.
 
 A resumed run decides anew, from the first step on; a job that is asked for again is answered from here. With a number
-of trials the same results lead to the same decisions, so only what is missing is trained.
+of trials the same results lead to the same decisions, so only what is missing is trained. A job that failed for want of
+means, such as memory, is done again.
 """
 
 import json
@@ -71,7 +72,7 @@ class Results:
         """Return the result of `job`, now or later; `first`: before all that wait."""
         key = job.key()
         known = self._known.get(key)
-        if known is not None and (known.failed or not job.leaves_weights() or job.weights().exists()):
+        if known and known.settles and (known.failed or not job.leaves_weights() or job.weights().exists()):
             self.answered += 1
             answer: Future[Result] = Future()
             answer.set_result(known)

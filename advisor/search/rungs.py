@@ -78,10 +78,10 @@ def cost_of(sizes: tuple[int, ...]) -> int:
     return sum(n * units(rung) for rung, n in enumerate(sizes))
 
 
-def by_time(worker_s: float, families: int, workers: int, most_steps: int) -> Rungs:
-    """Return the rungs that fit into `worker_s` seconds of all workers together."""
+def by_time(worker_s: float, families: int, least: int, most_steps: int) -> Rungs:
+    """Return the rungs that fit into `worker_s` seconds of all workers together; `least` families start in any case."""
     fit = [n for n in range(1, families + 1) if cost_of(sizes_of(n)) * LEAST_RUNG_S <= worker_s]
-    starters = min(families, max(fit[-1] if fit else 1, workers))
+    starters = min(families, max(fit[-1] if fit else 1, least))
     sizes = sizes_of(starters)
     seconds = worker_s / cost_of(sizes)
     if seconds > ENOUGH_S:

@@ -21,13 +21,8 @@ from hybrids.mixer import Tune
 NOT_SHARED = ("variant", "mixer")
 
 
-def searched(family: str, plan: Plan) -> tuple[str, ...]:
-    """Return the names that a search of `family` on this problem turns; the others stay where they start."""
-    return tuple(distributions(family, plan))
-
-
 def distributions(family: str, plan: Plan) -> dict[str, BaseDistribution]:
-    """Return the range of every name that is searched."""
+    """Return the range of every name that a search of `family` turns; the others stay where they start."""
     fixed = set(NOT_SHARED) | (set() if plan.task == "forecast" else {"look_back_factor"})
     found = {name: _range(field) for name, field in Knobs.model_fields.items() if name not in fixed}
     if len(FAMILIES[family].variants) > 1:

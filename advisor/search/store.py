@@ -58,7 +58,7 @@ def load() -> Store:
     """Return what is kept; nothing where the file is missing, damaged or of another version."""
     try:
         found = Store.model_validate_json(path().read_text(encoding="utf-8"))
-    except (OSError, ValidationError, ValueError):
+    except (OSError, RuntimeError, ValidationError, ValueError):  # RuntimeError: this user has no home
         return Store()
     return found if found.version == VERSION else Store()
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from advisor.search import problem
 from advisor.search.jobs import JOBS, Result
@@ -49,7 +50,8 @@ def failure(error: BaseException) -> Result:
     if out_of_memory(error):
         return Result(failed=f"{FULL} while it was trained", infeasible=True)
     words = str(error).splitlines()[0] if str(error) else "no words"
-    return Result(failed=f"{type(error).__name__}: {words}")
+    passing = isinstance(error, OSError | SafetensorError)  # the latter too where a disk is full
+    return Result(failed=f"{type(error).__name__}: {words}", passing=passing)
 
 
 def _listen(lines: "queue.SimpleQueue[bytes]") -> None:

@@ -27,7 +27,7 @@ class TrainConfig(BaseModel):
     augment: bool = True
     """classify, regress: scale and jitter the inputs a little."""
     max_steps: Annotated[int, Field(ge=1)] = 300
-    seconds: float | None = None
+    seconds: Annotated[float, Field(gt=0)] | None = None
     """Of the whole training, with all its rungs; None: steps alone count, as they do for `max_steps`."""
     until: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the whole at which this rung ends; the learning rate follows the whole."""

@@ -26,7 +26,7 @@ LEAST_WORSE = 3
 
 def share(config: TrainConfig, step: int, seconds: float) -> float:
     """Return the share of the whole training that is done after `step` steps and `seconds`."""
-    return max(step / config.max_steps, seconds / config.seconds if config.seconds else 0.0)
+    return max(step / config.max_steps, seconds / config.seconds if config.seconds is not None else 0.0)
 
 
 def is_due(config: TrainConfig, since: float, steps: int, looked: float, judging_s: float | None) -> bool:
@@ -40,7 +40,7 @@ def is_due(config: TrainConfig, since: float, steps: int, looked: float, judging
         judging_s: What the last look took; None where that is not known.
     """
     regular = 1 / config.looks
-    cost = (judging_s or 0.0) / config.seconds if config.seconds else 0.0
+    cost = (judging_s or 0.0) / config.seconds if config.seconds is not None else 0.0
     early = max(FURTHER * looked, FIRST * regular, cost / LITTLE)
     known = judging_s is not None or not looked
     if config.early_looks and known and early < regular and steps >= LEAST_STEPS and since >= early:

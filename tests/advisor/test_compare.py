@@ -166,3 +166,16 @@ def test_where_no_test_is_possible_nothing_is_claimed_against_the_naive():
     found = beats_naive(contenders, plan, 5, named)
     assert (found.beaten_by, found.p_value) == ((), None) and "cannot be tested" in found.says
     assert beats_naive(contenders[1:], plan, 5) is None
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_naive_forecast_that_the_best_beats_is_not_tied_with_it(seed):
+    rng, plan = np.random.default_rng(seed), Plan(task="forecast", channels=1, folds=1, length=9, test_words="")
+    level = 1 + rng.random(60)
+    worse = {name: 0.03 * k for k, name in enumerate(("gru", "ridge", "theta", "last_value", "seasonal_naive"))}
+    named = {f: closed_form(level * (0.9 + w) + 0.3 * rng.normal(size=60)) for f, w in worse.items()}
+    contenders = [contender(f, s) for f, s in named.items()]
+    choice, verdict = choose(contenders, plan, 60, named), beats_naive(contenders, plan, 60, named)
+    if choice.best.family in verdict.beaten_by:
+        assert verdict.naive not in choice.tied
+    assert choice.best.family != verdict.best or choice.p_values[verdict.naive] == pytest.approx(verdict.p_value)

@@ -67,6 +67,14 @@ def test_flat_noise_says_nothing():
     assert alarms <= 4
 
 
+def test_runs_that_are_all_the_same_promise_no_more_than_noisy_ones():
+    level, steep = (lambda n: 0.700 + 0.005 * n**-0.5), (lambda n: 0.700 + 0.010 * n**-0.5)
+    found = data_size_curve({"level": runs(level), "steep": runs(steep)}, MASE, 0.0005)
+    assert found.favours is None and "No sign that more data would change the order" in found.says
+    for curve in found.curves:
+        assert all(p.high - p.low > 0.01 for p in (*curve.measured, *curve.extrapolated))
+
+
 def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     inside = []
     for seed in range(40):

@@ -1,5 +1,7 @@
 """The documents' advice beside the measurement, and the state of the families that did not reach the final."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from advisor.choose import choose
 from advisor.data.rows import Rows
 from advisor.explain import checks, ranking, reasons
 from advisor.metrics import METRICS
-from advisor.records import ENSEMBLE, Ranked, Request, Trial
+from advisor.records import ENSEMBLE, Request, Trial
 from advisor.rules import Advice, Fired
 from advisor.search.outcome import Contender, Outcome
 from advisor.search.problem import Plan, Problem
@@ -18,8 +20,13 @@ from profiles.cost import Cost
 PLAN = Plan(task="classify", channels=1, classes=2, folds=2, length=10, test_words="the test part")
 
 
-def ranked(**validation):
-    return [Ranked(family=f, state="behind", reason="", validation=v) for f, v in validation.items()]
+def raced(**quality):
+    """Return a trial of each family in the race, and a worse one of it."""
+    return [
+        Trial(number=k, family=f, config={}, seed=0, state="complete", quality=q + worse)
+        for k, (f, q) in enumerate(quality.items())
+        for worse in (0.0, 0.2)
+    ]
 
 
 ADVICE = Advice(
@@ -38,14 +45,13 @@ ADVICE = Advice(
     ],
 )
 def test_a_rule_is_judged_by_the_families_it_prefers(validation, evidence):
-    (check,) = checks(ADVICE, ranked(**validation), METRICS["forecast"], margin=0.01)
+    (check,) = checks(ADVICE, raced(**validation), METRICS["forecast"], margin=0.01)
     assert check.evidence == evidence
 
 
-@pytest.mark.parametrize(("name", "baseline"), [("mean", True), (ENSEMBLE, False)])
-def test_baselines_and_ensembles_say_nothing_about_a_rule(name, baseline):
-    rows = [*ranked(gru=0.9), Ranked(family=name, baseline=baseline, state="behind", reason="", validation=0.1)]
-    (check,) = checks(ADVICE, rows, METRICS["forecast"], margin=0.01)
+@pytest.mark.parametrize("name", ["mean", ENSEMBLE])
+def test_baselines_and_ensembles_say_nothing_about_a_rule(name):
+    (check,) = checks(ADVICE, raced(gru=0.9, **{name: 0.1}), METRICS["forecast"], margin=0.01)
     assert check.evidence == "not measured"
 
 
@@ -64,7 +70,7 @@ AGAINST = {"bilstm": -0.4, "bigru": -0.4}
 )
 def test_a_rule_that_only_advises_against_is_judged_by_those_families(validation, evidence, words):
     rule = Fired(key="BI1", document="D2", says="too dear", strength=1, because="short", raises=AGAINST)
-    (check,) = checks(Advice(fired=(rule,), ranking=()), ranked(**validation), METRICS["forecast"], margin=0.01)
+    (check,) = checks(Advice(fired=(rule,), ranking=()), raced(**validation), METRICS["forecast"], margin=0.01)
     assert check.evidence == evidence and words in check.because
 
 
@@ -77,7 +83,7 @@ def test_a_rule_that_only_advises_against_is_judged_by_those_families(validation
 )
 def test_what_no_quality_can_judge_is_said(rule, words):
     fired = Fired(document="D4", says="says", strength=1, because="so", **rule)
-    rows = ranked(bilstm=0.8, gru=0.9)
+    rows = raced(bilstm=0.8, gru=0.9)
     (check,) = checks(Advice(fired=(fired,), ranking=()), rows, METRICS["forecast"], margin=0.01)
     assert check.evidence == "not measured" and words in check.because
 
@@ -94,13 +100,13 @@ def contender(family, folds, flops=1):
     return Contender(family, family not in FAMILIES, cost, dict(enumerate(folds)), [1.0, 0.0], {}, "", 1.0)
 
 
-def told(contenders):
+def told(contenders, networks_only=False):
     """Return the rows of a run with these contenders, and its reasons in one text."""
     rows = Rows(np.zeros((2, 10, 1)), np.full(2, 10), np.zeros(2), np.ones(2), np.arange(2))
     problem = Problem(PLAN, rows, np.arange(2), (), rows)
-    choice = choose(contenders, PLAN, 1000)
+    choice = choose([c for c in contenders if not (networks_only and c.baseline)], PLAN, 1000)
     found = ranking(choice, Outcome(contenders=contenders), problem, Budget(), ())
-    request = Request(data="x", task="classify")
+    request = Request(data="x", task="classify", networks_only=networks_only)
     words = reasons(choice, found, found[0].quality, Budget(), request, "the folds")
     return {row.family: row for row in found}, " ".join(words)
 
@@ -130,6 +136,22 @@ def test_the_best_that_is_too_dear_is_not_said_to_be_like_itself():
     assert "gru cannot be told from conv" in words
     one, _ = told([contender("gru", [0.9], 9), contender("conv", [0.899])])
     assert one["gru"].state == "behind" and "told" not in one["gru"].reason
+
+
+def test_a_committee_that_became_dearer_than_the_best_is_not_called_the_cheaper():
+    best, chosen = contender("gru", [0.9, 0.802], 9), contender("conv", [0.8, 0.9], 1)
+    rows = Rows(np.zeros((2, 10, 1)), np.full(2, 10), np.zeros(2), np.ones(2), np.arange(2))
+    choice = choose([best, chosen], PLAN, 1000)
+    kept = contender("conv", [0.8, 0.9], 20)
+    problem, outcome = Problem(PLAN, rows, np.arange(2), (), rows), Outcome(contenders=[best, kept])
+    row = ranking(replace(choice, chosen=kept), outcome, problem, Budget(), ())[1]
+    assert row.family == "gru" and "but one network for one dearer than conv, within the margin" in row.reason
+
+
+def test_where_networks_alone_are_asked_for_a_better_baseline_is_not_called_worse():
+    rows, words = told([contender("gru", [0.7, 0.8]), contender("majority", [0.9, 0.9])], networks_only=True)
+    assert rows["gru"].state == "recommended" and "is the best of 1 networks." in words
+    assert rows["majority"].reason == "accuracy 0.9 on the folds, but networks alone were asked for"
 
 
 def row_of_gru(trials, **why):

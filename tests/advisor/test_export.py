@@ -158,6 +158,20 @@ def test_the_card_in_words_names_classes_channels_and_quality(tmp_path):
     assert "a\\|b, c, d" in words and "u, v" in words and "accuracy 0.9" in words
 
 
+def test_the_card_and_the_file_say_what_a_caller_has_to_prepare():
+    sine, cosine = "hour of day, sine", "hour of day, cosine"
+    said = card(
+        "forecast", channels=("y", "sale", sine, cosine, "sale, ahead"), calendar=(sine, cosine), ahead=("sale",)
+    )  # fmt: skip
+    facts = onnx.metadata(said)
+    assert json.loads(facts["ahead"]) == ["sale"] and json.loads(facts["calendar"]) == [sine, cosine]
+    words, table = json.loads(facts["preparation"]), said.markdown()
+    assert list(words) == ["missing values", "known ahead", "calendar"]
+    assert all(f"| {name} | {text} |" in table for name, text in words.items())
+    assert "linear in time, the nearest value at the edges" in words["missing values"]
+    assert list(json.loads(onnx.metadata(card("classify"))["preparation"])) == ["missing values"]
+
+
 def test_a_constant_window_is_centred_exactly():
     mean, scale = scale_of(torch.full((1, 100, 1), 1234.567))
     assert mean.item() == pytest.approx(1234.567) and scale.item() == pytest.approx(1e-5 * 1235.567)

@@ -249,3 +249,54 @@ def test_a_card_names_what_is_known_ahead_apart_from_what_is_read_up_to_the_pres
     assert "| known ahead | sale: the last channels are these" in words
     with pytest.raises(ValueError, match="do not end with"):
         card("forecast", channels=("y", "temp", "sale"), ahead=("sale",))
+
+
+def steps(rows=6, length=24):
+    draw = np.random.default_rng(1)
+    return pd.DataFrame(draw.normal(size=(rows, length)), columns=[f"t{i}" for i in range(length)])
+
+
+def answered(tmp_path, table, task="classify", request=None, **changes):
+    """Return the predictions for a table, and those for its steps alone."""
+    frames = []
+    for name, what, asked in (("new", table, request or {}), ("bare", steps(), {})):
+        run = run_folder(tmp_path / name, task, card(task, **changes), asked, "linear")
+        what.to_csv(tmp_path / f"{name}.csv", index=False)
+        frames.append(predict(run, tmp_path / f"{name}.csv"))
+    return frames
+
+
+@pytest.mark.parametrize("labels", [["no", None, "yes", "", "no", None], ["maybe", "no", "never", "yes", "2", None]])
+@pytest.mark.parametrize("name", ["label", "verdict"])
+def test_every_row_is_answered_whatever_its_label(labels, name, tmp_path):
+    table = steps()
+    table.insert(0, name, labels)
+    frame, bare = answered(tmp_path, table)
+    pd.testing.assert_frame_equal(frame, bare)
+    assert "The labels in the file were not read." in frame.attrs["notes"]
+
+
+def test_a_label_that_is_no_number_does_not_hinder_the_prediction_of_a_number(tmp_path):
+    frame, bare = answered(tmp_path, steps().assign(target=["?", "1", "high", "", "2", "3"]), "regress")
+    pd.testing.assert_frame_equal(frame, bare)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("shortest", [24, 20])
+def test_the_column_of_ids_is_not_taken_for_the_label(labelled, shortest, tmp_path):
+    table = steps()
+    table.insert(0, "subject", list("uvwxyz"))
+    table = table.assign(label="no") if labelled else table
+    frame, bare = answered(tmp_path, table, request={"id": "subject"}, train_length_min=shortest)
+    assert frame["id"].tolist() == list("uvwxyz")
+    pd.testing.assert_frame_equal(frame.drop(columns="id"), bare.drop(columns="id"))
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4, 5], [9, 4, 7, 4, 1, 0]])
+def test_an_index_is_left_out_of_a_file_to_predict(labelled, rows, tmp_path):
+    table = steps()
+    table.insert(0, "Unnamed: 0", rows)
+    frame, bare = answered(tmp_path, table.assign(label="no") if labelled else table)
+    pd.testing.assert_frame_equal(frame, bare)
+    assert "1 columns that count the rows were left out: 'Unnamed: 0'." in frame.attrs["notes"]

@@ -95,8 +95,8 @@ def test_an_impossible_budget_names_the_nearest_miss_and_trains_nothing(waves, t
     answer = CliRunner().invoke(main, ["recommend", str(waves), "--max-latency-ms", "0.0001", "--out", str(out)])
     assert answer.exit_code == 3
     assert "nearest is" in answer.stderr
-    assert "hint: relax max-latency-ms" in answer.stderr
-    assert all(t.state == "infeasible" for t in Run(out).trials())
+    assert "hint: relax --max-latency-ms above that, or give a faster device.\n" in answer.stderr
+    assert not out.exists()  # so that the same command with another budget can begin
 
 
 def test_a_missing_file_is_one_line_and_a_hint(tmp_path):

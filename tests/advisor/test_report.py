@@ -16,7 +16,7 @@ from rich.console import Console
 
 from advisor.errors import InputError
 from advisor.records import AdviceCheck, CurvePoint, Measured, Ranked, Recommendation, Request, Trial
-from advisor.report import apart, chosen, dots, duration, front, number
+from advisor.report import apart, chosen, dots, duration, front, number, read_records
 from advisor.report.console import print_recommendation
 from advisor.report.html import write_report
 from advisor.report.pictures import Axis, learning_curves, quality_latency
@@ -247,6 +247,12 @@ def test_torn_lines_and_broken_facts_are_counted(tmp_path):
         file.write('{"number": 9, "fam')
     page = write_report(run).read_text(encoding="utf-8")
     assert "1 line(s) of trials.jsonl could not be read" in page and "budget.json is not JSON" in page
+
+
+def test_of_a_trial_that_a_resumed_run_judged_anew_the_last_verdict_is_shown(tmp_path):
+    first = trial(1, FAMILIES[1], state="failed", quality=None, reason="memory ran out")
+    run = folder(tmp_path, recommendation(TRIALS), [TRIALS[0], first, *TRIALS[1:]])
+    assert read_records(run).trials == TRIALS
 
 
 @pytest.mark.parametrize("broken", ["recommendation.json", "trials.jsonl"])

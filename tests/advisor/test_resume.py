@@ -1,7 +1,9 @@
 """A run that was killed goes on: nothing that was finished is lost or done twice, and the table is the same."""
 
 import fcntl
+import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from advisor import recommend
+from advisor.carry_out import _same_question
 from advisor.errors import InputError
+from advisor.records import Request
 from advisor.runs import Run
 from advisor.search.lock import only_driver
 
@@ -62,3 +67,26 @@ def test_a_second_driver_of_the_same_folder_is_refused_while_the_first_lives(tmp
     assert "advisor resume" in refused.value.hint
     with only_driver(run), (run.work / "driver.lock").open() as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def asked(tmp_path, **changed):
+    request = Request(data=str(tmp_path / "waves.csv"), test=str(tmp_path / "test.csv"), task="classify")
+    sha256 = hashlib.sha256((tmp_path / "waves.csv").read_bytes()).hexdigest()
+    return {"request": request.model_dump(mode="json"), "versions": {}, "sha256": sha256, "test_sha256": "", **changed}
+
+
+@pytest.mark.parametrize(("key", "name"), [("sha256", "data file"), ("test_sha256", "test file")])
+def test_a_run_does_not_go_on_with_a_file_that_has_changed(key, name, waves, tmp_path):
+    shutil.copy(waves, tmp_path / "test.csv")
+    Run(tmp_path / "run").write("run", asked(tmp_path, **{key: "of what it was before"}))
+    with pytest.raises(InputError, match=f"was begun with another {name}") as refused:
+        recommend(waves, test=tmp_path / "test.csv", out=tmp_path / "run", resume=True)
+    assert "--out" in refused.value.hint
+
+
+def test_an_older_run_that_does_not_know_its_test_file_goes_on(waves, tmp_path):
+    run, now = Run(tmp_path / "run"), asked(tmp_path, test_sha256="of the file")
+    before = {name: value for name, value in now.items() if name != "test_sha256"}
+    for known in (before, now):
+        run.write("run", known)
+        _same_question(run, now)

@@ -1,6 +1,7 @@
 """Closed forms of the metrics, and a test that does not cry wolf."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,20 @@ def test_seasonal_naive_inside_the_history_has_mase_one():
     scale = metrics.seasonal_scale(history, 2)
     forecast = np.repeat(history[:-2][None, :, None], 3, axis=2)
     assert np.isclose(metrics.units("forecast", forecast, history[2:][None], np.array([scale]))[0], 1.0)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 1e6])
+def test_a_flat_or_short_history_has_no_unit_and_one_that_repeats_its_season_that_of_its_steps(level):
+    assert np.isnan(metrics.seasonal_scale(np.full(50, level, np.float32), 7))
+    assert np.isnan(metrics.seasonal_scale(np.full(1, level), 1))
+    assert metrics.seasonal_scale(level + np.tile([0.0, 4.0], 9), 2) == 4.0
+
+
+def test_one_or_two_units_give_no_interval():
+    one, two, three = (metrics.measured("forecast", np.arange(1.0, n + 1), "x") for n in (1, 2, 3))
+    assert (one.value, one.low, one.high, two.low) == (1.0, None, None, None) and three.low < three.high
+    stretches = np.repeat([0, 1], 20)
+    assert metrics.measured("forecast", np.arange(40.0), "x", groups=stretches).low is None
 
 
 def test_steps_without_truth_do_not_count():

@@ -47,7 +47,17 @@ def test_rows_without_a_target_are_the_future_of_what_is_known_and_no_steps(tmp_
     assert any("5 rows after the last value of the target hold them" in note for note in data.notes)
     assert "known ahead: price" in data.format and not any("missing" in note for note in data.notes)
     plain = read(stored(frame, tmp_path), ASKED.model_copy(update={"known": ()}))
-    assert len(plain.series[0]) == STEPS + BEYOND and plain.known == plain.future == ()
+    assert len(plain.series[0]) == STEPS and plain.known == plain.future == ()
+    said = "5 steps after the last value of the target were left out; to use what is known of them, name the columns"
+    assert any(said in note for note in plain.notes) and not any("missing" in note for note in plain.notes)
+
+
+def test_a_series_of_a_wide_table_goes_on_to_the_last_value_of_any_and_no_further(tmp_path):
+    frame = table().rename(columns={"y": "north", "heat": "south"}).drop(columns="price")
+    frame.loc[STEPS - 2 :, "south"] = np.nan
+    data = read(stored(frame, tmp_path), ReadOptions(task="forecast"))
+    assert [len(one) for one in data.series] == [STEPS, STEPS]
+    assert any("2 missing" in note for note in data.notes) and any("5 steps after" in note for note in data.notes)
 
 
 def test_each_series_of_a_panel_has_its_own_future_and_words_give_a_channel_each(tmp_path):

@@ -39,8 +39,9 @@ def test_a_gap_in_a_line_is_filled_by_the_line(write):
 
 def test_edges_take_the_nearest_value_and_infinities_count_as_missing(write):
     data = read(write(csv(days(10), ["", "NA", 2, 3, "inf", 5, 6, 7, "1e300", "nan"])))
-    assert data.series[0][:, 0].tolist() == [2, 2, 2, 3, 4, 5, 6, 7, 7, 7]
-    assert says(data, "3 missing and 2 infinite (or beyond float32) of 10 values")
+    assert data.series[0][:, 0].tolist() == [2, 2, 2, 3, 4, 5, 6, 7, 7]
+    assert says(data, "2 missing and 2 infinite (or beyond float32) of 9 values")
+    assert says(data, "1 steps after the last value of the target were left out.")
 
 
 def test_rows_that_are_not_there_are_gaps(write):
@@ -140,9 +141,11 @@ def test_a_day_that_does_not_refine_the_month_is_not_the_time(write):
 
 
 def test_days_and_months_that_cannot_be_told_apart_are_refused(write):
-    stamps = [f"{k:02d}/{k:02d}/2024" for k in range(1, 11)]
-    with pytest.raises(InputError, match="both fit every row"):
-        read(write(csv(stamps, range(10))))
+    days_or_months = [f"{k}/1/2024" for k in range(1, 13)]
+    second_of_january_or_first_of_february = [f"01/02/{year}" for year in range(2000, 2012)]
+    for stamps in (days_or_months, second_of_january_or_first_of_february):
+        with pytest.raises(InputError, match="both fit every row"):
+            read(write(csv(stamps, range(12))))
 
 
 def test_offsets_are_converted_to_utc_and_said(write):

@@ -36,9 +36,9 @@ def context(limit_s=600.0, by_trials=False, failed=""):
     )  # fmt: skip
 
 
-def contenders():
+def contenders(train_s=6.0):
     return [
-        SimpleNamespace(family=name, baseline=True, gated=None, mean=mean, parts=())
+        SimpleNamespace(family=name, baseline=True, gated=None, mean=mean, parts=(), train_s=train_s)
         for name, mean in [("linear", 0.3), ("gradient_boosting", 0.4), ("mean", 0.35), ("hydra", 0.9)]
     ]
 
@@ -50,6 +50,11 @@ def test_the_two_best_that_are_not_naive_are_fitted_on_every_share_of_the_same_f
     assert asked == {(n, s, k) for n in ("linear", "gradient_boosting") for s in SHARES for k in range(3)}
     assert all(isinstance(job, BaselineJob) and not job.leaves_weights() for job in at.results.jobs)
     assert [one.family for one in curve.curves] == ["linear", "gradient_boosting"]
+
+
+def test_it_is_left_out_where_fits_of_baselines_would_take_more_than_its_part():
+    at = context()
+    assert Amounts(at).run(contenders(train_s=60.0)) is None and not at.results.jobs
 
 
 @pytest.mark.parametrize("at", [context(limit_s=120.0), context(limit_s=None), context(by_trials=True)])

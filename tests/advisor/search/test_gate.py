@@ -6,19 +6,22 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
+from advisor import carry_out
 from advisor.carry_out import refuse_if_nothing_fits
 from advisor.data.rows import Rows
 from advisor.data.stack import SeriesStack
 from advisor.errors import NoCandidateError
 from advisor.runs import Run
 from advisor.search import driver, gate
+from advisor.search.baseline_round import BaselineRound
 from advisor.search.clock import Clock
 from advisor.search.context import Settings
 from advisor.search.driver import Search
-from advisor.search.knobs import smaller, start
+from advisor.search.knobs import smaller
 from advisor.search.outcome import Contender, Outcome
 from advisor.search.problem import Plan, Problem
 from advisor.search.racing import Racing
+from advisor.search.recipes import start
 from advisor.search.rungs import Rungs
 from hybrids.families import FAMILIES
 from profiles.budget import Budget, Miss
@@ -112,34 +115,66 @@ def test_a_slow_model_near_its_limit_is_measured_twice_at_least(search, monkeypa
 def test_where_nothing_can_keep_the_budget_the_nearest_miss_is_named_before_anything_is_fitted(search, families):
     asked = search(families=families)
     with pytest.raises(NoCandidateError, match=r"max_model_mib: .* measured") as refused:
-        refuse_if_nothing_fits(asked, NOTHING)
-    assert refused.value.hint.startswith("relax max-model-mib above that")
+        refuse_if_nothing_fits(asked.context.run, PLAN, NOTHING, "cpu")
+    assert refused.value.hint.startswith("relax --max-model-mib above that")
     assert not Racing(asked.context, {}).start()
     assert not asked.context.pool.jobs
 
 
-def test_the_trivial_answer_is_measured_on_the_steps_that_it_reads(search, monkeypatch):
-    asked, read = search(budget=Budget(max_memory_mib=1.0)), []
-    monkeypatch.setattr(Search, "plan", PLAN.model_copy(update={"task": "forecast", "horizon": 4, "length": 10**6}))
-    keeper = asked.context.gate
-    glance = keeper.glance
-    monkeypatch.setattr(keeper, "glance", lambda model, length: read.append(length) or glance(model, length))
-    refuse_if_nothing_fits(asked, Budget(max_memory_mib=1.0))
+def test_the_trivial_answer_is_measured_on_the_steps_that_it_reads(tmp_path, monkeypatch):
+    plan, read = PLAN.model_copy(update={"task": "forecast", "horizon": 4, "length": 10**6}), []
+    monkeypatch.setattr(carry_out, "cost_of", lambda model, length, *a: read.append(length) or COST)
+    refuse_if_nothing_fits(Run(tmp_path), plan, Budget(max_memory_mib=1.0), "cpu")
     assert set(read) == {16}  # four horizons, not the whole past
 
 
-def test_one_slow_measurement_of_the_trivial_answer_refuses_no_run(search, monkeypatch):
-    asked = search()
+def test_one_slow_measurement_of_the_trivial_answer_refuses_no_run(tmp_path, monkeypatch):
     costs = [COST.model_copy(update={"latency_p95_ms": ms}) for ms in (12.0, 9.0, 11.0)]
-    monkeypatch.setattr(asked.context.gate, "glance", lambda *a: costs.pop())
-    refuse_if_nothing_fits(asked, Budget(max_latency_ms=10.0))
-    assert asked.outcome.nearest is None
+    monkeypatch.setattr(carry_out, "cost_of", lambda *a: costs.pop())
+    refuse_if_nothing_fits(Run(tmp_path), PLAN, Budget(max_latency_ms=10.0), "cpu")
+    assert not costs
+
+
+def test_a_refused_budget_of_a_run_that_was_begun_is_relaxed_with_resume(tmp_path):
+    Run(tmp_path).write("run", {})
+    with pytest.raises(NoCandidateError) as refused:
+        refuse_if_nothing_fits(Run(tmp_path), PLAN, NOTHING, "cpu")
+    assert refused.value.hint.endswith("; say --resume too, or --out ANOTHER.")
 
 
 def test_what_does_not_stream_is_infeasible_where_streaming_is_asked(search):
     asked = search(families=("transformer",), budget=Budget(streaming=True))
     assert not Racing(asked.context, {}).start()
     assert "STR1" in asked.outcome.infeasible["transformer"]
+
+
+def test_where_streaming_is_asked_no_baseline_that_reads_the_whole_series_races(search):
+    asked = search(families=("gru",), budget=Budget(streaming=True))
+    BaselineRound(asked.context).begin()
+    raced = {job.name for job in asked.context.pool.jobs}
+    assert raced == {"majority"} and "cannot answer step by step (STR1)" in asked.outcome.infeasible["hydra"]
+    assert {t.family for t in asked.outcome.trials if t.state == "infeasible"} >= {"hydra", "gradient_boosting"}
+
+
+def test_rungs_are_planned_without_the_families_that_cannot_race(search):
+    families = ("gru", "lstm", "transformer", "cross_fusion")  # the last two: no stream, several streams a sample
+    racing = Racing(search(families=families, budget=Budget(streaming=True), limit_s=600.0).context, {})
+    assert racing.race.rungs.sizes == (2,)
+    assert [one.family for one in racing.start()] == ["gru", "lstm"]
+    none = Racing(search(families=("cross_fusion",), budget=Budget()).context, {})
+    assert none.race.rungs.sizes == (1,) and not none.start()
+
+
+@pytest.mark.parametrize(("refused", "sizes"), [((), (3, 2)), (("conv",), (2,)), (("conv", "mlp"), (1,))])
+def test_under_a_latency_limit_the_rungs_are_those_of_the_families_that_keep_it(refused, sizes, search, monkeypatch):
+    asked = search(families=("gru", "conv", "mlp"), budget=Budget(max_latency_ms=1e6), limit_s=600.0)
+    racing = Racing(asked.context, {})
+    admitted = racing._admitted
+    monkeypatch.setattr(racing, "_admitted", lambda family: None if family in refused else admitted(family))
+    racing.start()
+    shape, jobs = racing.race.rungs, asked.context.pool.jobs
+    assert shape.sizes == sizes and len(jobs) == 3 - len(refused)
+    assert {(job.train.until, job.train.seconds) for job in jobs} == {(shape.until(0), shape.whole_s)}
 
 
 def test_under_a_latency_limit_new_configurations_are_measured_before_any_of_them_trains(search, monkeypatch):
@@ -172,7 +207,9 @@ def test_what_breaks_the_budget_in_the_end_is_put_aside_for_the_next_best(search
     assert asked.put_aside(best, budget.misses(best.cost))
     assert asked.outcome.contenders == [other] and "measured again" in asked.outcome.infeasible["ridge"]
     assert not asked.put_aside(other, budget.misses(other.cost))
-    assert "nearest is ridge with max_latency_ms: 2 ms" in asked.outcome.no_candidate().message
+    error = asked.outcome.no_candidate()
+    assert "nearest is ridge with max_latency_ms: 2 ms" in error.message
+    assert error.hint.startswith("relax --max-latency-ms above") and "say --resume too" in error.hint
 
 
 def test_an_ensemble_goes_with_the_part_that_broke_the_budget(search):
@@ -195,11 +232,17 @@ def test_an_ensemble_depends_on_the_seed_if_a_part_does(names, seeded):
 def test_where_nothing_could_be_trained_in_time_more_time_is_the_cure():
     error = Outcome().no_candidate()
     assert error.message == "no candidate could be trained: the time was too short."
-    assert "--time-limit" in error.hint
+    assert "--time-limit" in error.hint and "--resume" in error.hint
+
+
+def test_what_no_limit_names_is_no_option_to_relax():
+    outcome = Outcome()
+    outcome.came_near(1.0, "gru", "it cannot be built: too deep")
+    assert outcome.no_candidate().hint.startswith("relax the budget")
 
 
 def test_every_shrunken_candidate_is_another_width_or_depth():
-    knobs, seen = start("gru"), []
+    knobs, seen = start("gru", PLAN), []
     while knobs is not None:
         seen.append((knobs.width // 8 * 8, knobs.depth))
         knobs = smaller(knobs)

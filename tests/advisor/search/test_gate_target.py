@@ -3,9 +3,10 @@
 import pytest
 
 from advisor.ensemble import Ensemble
-from advisor.search.gate import admit, admit_or_shrink, cost_of, predicted, trivial
-from advisor.search.knobs import start
+from advisor.search.gate import admit, cost_of, predicted, trivial
+from advisor.search.gatekeeper import Gatekeeper
 from advisor.search.problem import Plan
+from advisor.search.recipes import start
 from hybrids.committee import CommitteeConfig
 from profiles.budget import Budget
 from profiles.calibration import Calibration, Shape, calibrate
@@ -30,14 +31,16 @@ def slow() -> Target:
 
 def test_a_candidate_is_judged_by_the_latency_of_the_target(slow):
     budget = Budget(max_latency_ms=10_000.0)
-    assert not admit("gru", start("gru"), PLAN, budget, "cpu").misses
-    judged = admit("gru", start("gru"), PLAN, budget, "cpu", target=slow)
+    assert not admit("gru", start("gru", PLAN), PLAN, budget, "cpu").misses
+    judged = admit("gru", start("gru", PLAN), PLAN, budget, "cpu", target=slow)
     assert judged.cost.predicted and judged.cost.device == "abacus"
     assert [miss.name for miss in judged.misses] == ["max_latency_ms"]
 
 
-def test_shrinking_is_judged_there_too(slow):
-    tried = admit_or_shrink("gru", PLAN, Budget(max_latency_ms=10_000.0), "cpu", slow)
+def test_shrinking_is_judged_there_too(slow, tmp_path):
+    keeper = Gatekeeper(tmp_path, PLAN, Budget(max_latency_ms=10_000.0), "cpu")
+    keeper.target = slow
+    tried = keeper.admit_or_shrink("gru")
     assert len(tried) > 1 and all(one.cost.predicted for one in tried)
 
 
@@ -56,7 +59,7 @@ class TwoTimes:
 
 
 def test_an_ensemble_is_predicted_as_if_it_were_its_part_that_suffers_most():
-    network = admit("gru", start("gru"), PLAN, Budget(), "cpu").config.build()
+    network = admit("gru", start("gru", PLAN), PLAN, Budget(), "cpu").config.build()
     whole = Ensemble.of("classify", [trivial(PLAN)[0], network, trivial(PLAN)[0]])
     cost = measure(whole, 1, PLAN.length, seconds=0.01)
     assert predicted(whole, cost, PLAN.length, TwoTimes()).latency_p95_ms == 10 * cost.latency_p95_ms
@@ -69,7 +72,7 @@ def test_without_a_target_the_cost_is_measured():
 
 
 def test_a_committee_is_predicted_as_the_family_of_its_members(slow):
-    config = admit("gru", start("gru"), PLAN, Budget(), "cpu").config
+    config = admit("gru", start("gru", PLAN), PLAN, Budget(), "cpu").config
     one, two = (
         cost_of(model, PLAN.length, Budget(), "cpu", 0.05, slow)
         for model in (config.build(), CommitteeConfig(member=config, count=2).build())

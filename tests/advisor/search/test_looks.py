@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import pytest
+from pydantic import ValidationError
 
 from advisor.records import CurvePoint
 from advisor.training.config import TrainConfig
@@ -80,3 +81,8 @@ def test_equal_scores_are_waited_for_as_long_as_patience_says():
 def test_a_single_worse_score_never_ends_a_training_however_late_it_comes():
     assert first_settled([1.0, 0.0, 0.0]) is None
     assert first_settled([1.0, 0.0, 0.0, 0.0, 0.0]) == 0.8
+
+
+def test_a_training_of_no_seconds_is_refused_and_not_one_without_a_limit():
+    with pytest.raises(ValidationError, match="greater than 0"):
+        TrainConfig(seconds=0.0)

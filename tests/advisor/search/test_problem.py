@@ -218,3 +218,29 @@ def test_where_no_season_is_found_that_of_the_calendar_is_there_for_baselines_to
     assert prepare(dated(), None, 12, horizon=6, seed=0).plan.calendar_season == 1
     assert prepare(counting(), None, 1, horizon=6, seed=0).plan.calendar_season == 1
     assert [usable_season(24, look_back) for look_back in (48, 47)] == [24, 1]
+
+
+def panel(*targets):
+    """Return a panel of these targets."""
+    series = tuple(np.asarray(one, np.float32)[:, None] for one in targets)
+    return Dataset(
+        name="t", task="forecast", ids=tuple(f"s{i}" for i in range(len(series))), series=series, channels=("y",),
+        stamps=tuple(pd.RangeIndex(len(one)) for one in series),
+    )  # fmt: skip
+
+
+def test_a_series_that_is_flat_or_too_short_before_an_origin_is_not_scored_and_that_is_said():
+    wave = np.sin(np.arange(100.0))
+    made = prepare(panel(wave, wave + 1, np.r_[np.full(99, 5.0), 6.0], np.full(100, 3.0)), None, 1, 5, seed=0)
+    for rows in (made.judged(0, 20), made.judged(made.plan.folds - 1, 20)):
+        assert set(rows.group.tolist()) == {0, 1}
+    assert len(made.test) == 2 * 4 and made.test.scale.min() > 0.1
+    assert made.plan.test_words.endswith("but for 2 series that are flat before it and have no MASE")
+    brief = prepare(panel(wave, wave, wave, wave[:22]), None, 1, 5, seed=0)
+    assert 3 not in {g for k in range(brief.plan.folds) for g in brief.judged(k, 20).group.tolist()}
+    assert np.isfinite(brief.test.scale).all() and "flat" not in brief.plan.test_words
+
+
+def test_where_all_series_are_flat_the_error_is_in_their_own_unit():
+    made = prepare(panel(np.full(100, 3.0), np.full(100, 4.0)), None, 1, 5, seed=0)
+    assert made.scale.tolist() == [1.0, 1.0] and len(made.judged(0, 20)) and len(made.test)

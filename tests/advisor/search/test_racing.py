@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from advisor.search.jobs import NO_TIME, Result
 from advisor.search.race import Candidate
 from advisor.search.racing import Racing
 from tests.advisor.search.test_race import Plain, race_of
@@ -64,3 +65,12 @@ def test_a_latecomer_climbs_where_it_is_among_the_best_of_its_rung():
     late = Candidate(9, Plain("e"), False, [0.5])
     race.all.append(late)
     assert race.climber() is late
+
+
+def test_no_time_is_said_of_a_family_only_where_nothing_of_it_was_trained():
+    one = racing({"a": 0.9}, [])
+    for family in ("a", "b"):
+        candidate = Candidate(9, Plain(family), True)
+        one.race.all.append(candidate)
+        one._finish(candidate, None, Result(failed=NO_TIME))
+    assert one.context.outcome.not_tried == {"b": NO_TIME}

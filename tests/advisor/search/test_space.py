@@ -6,7 +6,7 @@ import torch
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from advisor.search.gate import admit_or_shrink
+from advisor.search.gatekeeper import Gatekeeper
 from advisor.search.knobs import Knobs, smaller
 from advisor.search.mixer_space import settings
 from advisor.search.problem import Plan
@@ -104,8 +104,8 @@ def test_quantiles_are_in_order():
     assert (answer.diff(dim=-1) >= 0).all()
 
 
-def test_the_gate_shrinks_until_the_model_fits():
-    tried = admit_or_shrink("gru", PLANS["classify"], Budget(max_model_mib=0.05), "cpu")
+def test_the_gate_shrinks_until_the_model_fits(tmp_path):
+    tried = Gatekeeper(tmp_path, PLANS["classify"], Budget(max_model_mib=0.05), "cpu").admit_or_shrink("gru")
     assert len(tried) > 1
     assert all(one.misses for one in tried[:-1])
     assert not tried[-1].misses

@@ -1,8 +1,11 @@
 """What earlier runs found is tried on similar data, inside today's space, and the file stays small."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from advisor.carry_out import _learn
 from advisor.data.rows import Rows
 from advisor.data.stack import SeriesStack
 from advisor.search import store
@@ -60,3 +63,30 @@ def test_a_stored_point_outside_of_the_space_is_moved_to_its_edge():
     text = store.path().read_text().replace('"dropout": 0.1', '"dropout": 0.4')
     store.path().write_text(text)
     assert store.warm_start(problem(), ("gru",))["gru"][0].dropout <= 0.4
+
+
+def no_home():
+    """Raise what `Path.home` does for a user without one."""
+    raise RuntimeError("Could not determine home directory.")
+
+
+@pytest.mark.parametrize("has_home", [True, False])
+def test_where_the_file_cannot_be_written_that_is_said_and_the_run_goes_on(has_home, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ADVISOR_CACHE", str(tmp_path / "file/cache"))
+    if not has_home:
+        monkeypatch.delenv("ADVISOR_CACHE")
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setattr(Path, "home", no_home)
+    said = []
+    _learn(problem(), raced(), said.append)
+    assert len(said) == 1 and said[0].startswith("store: nothing is kept for later runs (")
+    assert store.warm_start(problem(), ("gru",)) == {}
+
+
+def test_what_was_kept_is_said_and_nothing_is_where_nothing_was():
+    said = []
+    _learn(problem(), raced(value=0.7), said.append)
+    assert not said
+    _learn(problem(), raced(), said.append)
+    assert "1 configurations better than their default are kept" in said[0]

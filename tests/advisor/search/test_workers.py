@@ -1,5 +1,7 @@
 """A worker that dies costs its job; the pool goes on; closing leaves no process."""
 
+import errno
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +12,8 @@ from concurrent.futures import Future
 import pandas as pd
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from advisor.data import Dataset
 from advisor.search import problem
@@ -73,14 +77,20 @@ def test_a_worker_ends_when_its_driver_does(tmp_path):
     assert worker.wait(timeout=60) == 0
 
 
+RIGHT = Result(folds={0: 2.5}, seconds=0.1)
+
+
 class Here:
     """A pool that answers at once."""
+
+    def __init__(self, result=RIGHT):
+        self.result = result
 
     def submit(self, job, keep, first):
         """Keep a result and return it."""
         job.weights().parent.mkdir(exist_ok=True)
         job.weights().touch()
-        result = Result(folds={0: 2.5}, seconds=0.1)
+        result = self.result
         keep(result)
         done = Future()
         done.set_result(result)
@@ -102,6 +112,55 @@ def test_weights_that_are_gone_are_made_again(tmp_path):
     later = Results(tmp_path, Here())
     later.submit(job(tmp_path))
     assert later.answered == 0 and job(tmp_path).weights().exists()
+
+
+@pytest.mark.parametrize(
+    ("failure", "again"),
+    [
+        (Result(failed="memory ran out", infeasible=True), True),
+        (Result(failed="OSError: no space left", passing=True), True),
+        (Result(failed="the loss became nan"), False),
+    ],
+)
+def test_only_a_failure_of_means_is_tried_again_by_a_later_driver(failure, again, tmp_path):
+    assert Results(tmp_path, Here(failure)).submit(job(tmp_path)).result() == failure
+    for _ in range(2):  # the last line of a job counts
+        later = Results(tmp_path, Here())
+        assert later.submit(job(tmp_path)).result() == (RIGHT if again else failure)
+    assert later.answered == 1
+
+
+def test_an_older_folder_without_the_kind_of_a_failure_is_read(tmp_path):
+    line = {"key": job(tmp_path).key(), "result": {"failed": "the loss became nan"}}
+    (tmp_path / "results.jsonl").write_text(json.dumps(line) + "\n")
+    assert Results(tmp_path, None).submit(job(tmp_path)).result().failed == "the loss became nan"
+
+
+def test_where_no_worker_can_be_started_the_job_fails_and_the_pool_goes_on(pool, tmp_path):
+    command, pool._command = pool._command, [str(tmp_path / "no such program")]
+    result = pool.submit(job(tmp_path)).result()
+    assert result.failed.startswith("FileNotFoundError") and result.passing
+    pool._command = command
+    assert not pool.submit(job(tmp_path)).result().failed
+
+
+def test_a_result_that_cannot_be_written_down_costs_its_job(pool, tmp_path):
+    def keep(result):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    result = pool.submit(job(tmp_path), keep).result()
+    assert "No space left" in result.failed and result.passing
+
+
+def test_a_file_that_cannot_be_written_is_a_failure_that_may_pass(tmp_path):
+    (tmp_path / "file").touch()
+    path = tmp_path / "file/weights"
+    for save in (path.touch, lambda: save_file({"a": torch.zeros(1)}, path)):
+        with pytest.raises((OSError, SafetensorError)) as error:
+            save()
+        found = failure(error.value)
+        assert found.passing and not found.infeasible
+    assert not failure(ValueError("shapes do not match")).passing
 
 
 @pytest.mark.parametrize(
