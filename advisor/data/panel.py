@@ -11,17 +11,11 @@ import pandas as pd
 
 from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.forecasting import RawSeries, forecasting_dataset
-from advisor.data.single_table import (
-    FEWEST_ROWS,
-    choose_columns,
-    covariate_words,
-    find_times,
-    id_codes,
-    repeats,
-)
+from advisor.data.single_table import choose_columns, covariate_words
 from advisor.data.sniff import Source
 from advisor.data.table import Table, is_missing
 from advisor.data.time_axis import NO_TIME
+from advisor.data.time_columns import FEWEST_ROWS, find_times, id_codes, repeats
 from advisor.data.wide import ID_NAMES, LABEL_NAMES
 from advisor.errors import InputError
 

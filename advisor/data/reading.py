@@ -7,11 +7,12 @@ import numpy as np
 from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.delimited import read_table
 from advisor.data.panel import find_id, read_panel
-from advisor.data.single_table import find_times, read_single_table
+from advisor.data.single_table import read_single_table
 from advisor.data.sniff import open_source
 from advisor.data.streamed import read_streamed, sample_of
 from advisor.data.table import Table, parse_numbers
 from advisor.data.time_axis import is_time_name, looks_like_dates
+from advisor.data.time_columns import find_times
 from advisor.data.ts_file import is_ts, read_ts
 from advisor.data.wide import ID_NAMES, first_is_label, is_m4, label_column, read_labelled_rows, read_m4
 from advisor.errors import InputError

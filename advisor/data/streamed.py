@@ -25,10 +25,11 @@ from advisor.data.delimited import read_table
 from advisor.data.forecasting import RawSeries, forecasting_dataset
 from advisor.data.panel import find_id, id_shown, is_declared_id, value_column
 from advisor.data.scratch import Column, scratch_array
-from advisor.data.single_table import choose_columns, covariate_words, find_times
+from advisor.data.single_table import choose_columns, covariate_words
 from advisor.data.sniff import MAX_BYTES, MAX_LINES, Source
 from advisor.data.table import MAX_CELLS, MISSING, Table, parse_numbers
 from advisor.data.time_axis import NO_TIME, numeric_times
+from advisor.data.time_columns import find_times
 from advisor.errors import InputError
 
 FROM_BYTES = 16 * 2**20

@@ -263,3 +263,10 @@ def test_a_file_of_one_series_has_the_id_columns_of_the_file_that_it_is_read_lik
     assert trained.id_columns == columns
     alone = table[(table[list(columns)] == "b").all(axis=1)]
     assert read(written(alone, tmp_path), like=trained).ids == ("/".join("b" for _ in columns),)
+
+
+@pytest.mark.parametrize("form", ["%B", "%b", "%b."])
+def test_a_year_and_a_month_in_words_are_a_time(tmp_path, form):
+    table = pd.DataFrame({"year": MONTHS.year, "month": MONTHS.strftime(form), "passengers": numbers(60)})
+    data = read(written(table, tmp_path))
+    assert data.freq == "MS" and len(data) == 1 and (data.stamps[0] == MONTHS).all()
