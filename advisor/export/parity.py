@@ -8,10 +8,13 @@ range keeps a high level (sales of 10,000 a day) from hiding a wrong graph; the 
 
 Trees and shares of positive values have steps: two runtimes that round a sum differently stand on two sides of one. So
 what exceeds the tolerance is compared with what the model itself does when its inputs move by a few units in the last
-place; an answer may be off by as much as its own model moves there, and no more.
+place; an answer may be off by as much as its own model moves there, and no more. Forests have so many thresholds that
+some inputs stand on one which those moves do not find: where a forest is off, fresh inputs are drawn, and the file must
+answer to all of them as the model does. A wrong file does not.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -30,6 +33,8 @@ TOLERANCE = 1e-4
 LEVEL_SHARE = 0.02
 ROUNDING, DRAWS = 8 * float(np.finfo(np.float32).eps), 64
 """Largest relative change of an input that rounding is taken for, and how many such changes are tried."""
+AGAIN = 3
+"""Fresh inputs that a file with a forest must answer to where it was off."""
 LONGEST = 4096
 """Longest series the gate and the timing run, in steps."""
 LEVELS = (
@@ -57,6 +62,10 @@ class ExportError(AdvisorError):
     """The exported file does not answer as the model does, or cannot be written; nothing was written."""
 
 
+class OffError(ExportError):
+    """It answers, but not as the model does."""
+
+
 class Check(BaseModel):
     """One comparison of the file with the model."""
 
@@ -67,6 +76,8 @@ class Check(BaseModel):
     relative_error: float
     """Over the range of the answers plus 2 % of their level; beyond the model's own steps where it has such."""
     passed: bool
+    drawn_again: bool = False
+    """The first inputs stood on a threshold of a tree, and fresh ones were taken; see the module."""
 
 
 class ExportReport(BaseModel):
@@ -91,13 +102,15 @@ class ExportReport(BaseModel):
     def words(self) -> str:
         """Return the report for people."""
         worst = max(check.relative_error for check in self.parity)
+        drawn = sum(check.drawn_again for check in self.parity)
+        again = f"; {drawn} on fresh inputs, where a rounded sum stood on a threshold" if drawn else ""
         free = [name for name, free in (("batch", self.dynamic_batch), ("length", self.dynamic_length)) if free]
         lines = [
             f"{self.path}: {self.format}{f', opset {self.opset}' if self.opset else ''}, {self.size_bytes:,} bytes",
             *(f"input  {name} {list(axes)}" for name, axes in self.inputs.items()),
             *(f"output {name} {list(axes)}" for name, axes in self.outputs.items()),
             f"dynamic: {' and '.join(free) or 'nothing'}",
-            f"parity: {len(self.parity)} shapes, largest relative error {worst:.1e} (allowed {TOLERANCE:.0e})",
+            f"parity: {len(self.parity)} shapes, largest relative error {worst:.1e} (allowed {TOLERANCE:.0e}){again}",
             f"latency: {self.latency_ms:.3g} ms, one series, one thread",
             *self.notes,
         ]
@@ -133,6 +146,8 @@ class Case(NamedTuple):
     length: int
     gain: float = 1.0
     level: float = 0.0
+    turn: int = 0
+    """Of the draws of inputs."""
 
 
 def example_length(model: nn.Module) -> int:
@@ -155,7 +170,7 @@ def cases(card: ModelCard, example: int, dynamic_length: bool) -> list[Case]:
 
 def inputs(model: nn.Module, case: Case, channels: int) -> tuple[Tensor, Tensor]:
     """Return x (B, L, C) on the level of the model's own data where it tells it, and ragged lengths (B,)."""
-    draw = torch.Generator().manual_seed(case.batch * 10_007 + case.length)
+    draw = torch.Generator().manual_seed(case.batch * 10_007 + case.length + 1_000_003 * case.turn)
     mean, scale = _stored_level(model, channels)
     wave = torch.sin(torch.arange(case.length)[None, :, None] * 0.7)
     z = torch.randn(case.batch, case.length, channels, generator=draw) + wave
@@ -210,36 +225,70 @@ def verify(model: nn.Module, card: ModelCard, run: Runner, chosen: Sequence[Case
     """
     reference, names = Answering(model, card.task), OUTPUTS[card.task]
     fed = [inputs(model, case, len(card.channels)) for case in chosen]
-    expected = [dict(zip(names, (t.numpy() for t in reference(*pair)), strict=True)) for pair in fed]
-    shared = {name: max(e[name].max() for e in expected) - min(e[name].min() for e in expected) for name in names}
+    expected = [_expected(reference, names, pair) for pair in fed]
+    ends = {name: [end for e in expected for end in (e[name].min(), e[name].max())] for name in names}
+    shared = {name: float(np.ptp(values)) for name, values in ends.items()}
+    compare = partial(_compared, reference, run, card.task, shared)
+    stepped = any(isinstance(part, Forest) for part in model.modules())
     checks = []
     for case, pair, wanted in zip(chosen, fed, expected, strict=True):
-        where = f"batch {case.batch}, length {case.length}"
         try:
-            got = run(*pair)
-        except Exception as error:
-            raise _differs(f"it cannot run at {where}: {str(error).strip().splitlines()[0][:300]}") from error
-        absolute, relative = 0.0, 0.0
-        for name in names:
-            ref, answer = wanted[name], got[name]
-            if answer.shape != ref.shape:
-                raise _differs(f"at {where} {name} has shape {answer.shape} instead of {ref.shape}")
-            span = float(np.ptp(ref)) if card.task == "forecast" else float(shared[name])
-            unit = max(span + LEVEL_SHARE * float(np.abs(ref).max()), 1e-6)
-            off = np.abs(answer.astype(np.float64) - ref)
-            if not off.max() <= TOLERANCE * unit:
-                off = np.maximum(off - _own_steps(reference, pair, names.index(name)), 0.0)
-            error_here = float(off.max())
-            absolute, relative = max(absolute, error_here), max(relative, error_here / unit)
-            if not error_here <= TOLERANCE * unit:  # also where it is NaN
-                raise _differs(
-                    f"at {where} {name} is off by {error_here:.3g}, relative {error_here / unit:.1e}; "
-                    f"at most {TOLERANCE:.0e} is allowed"
-                )
-        checks.append(
-            Check(batch=case.batch, length=case.length, max_abs_error=absolute, relative_error=relative, passed=True)
-        )
+            checks.append(compare(case, pair, wanted))
+        except OffError:
+            if not stepped:
+                raise
+            again = [case._replace(turn=turn) for turn in range(1, AGAIN + 1)]
+            fresh = [inputs(model, one, len(card.channels)) for one in again]
+            found = [compare(*one, _expected(reference, names, one[1])) for one in zip(again, fresh, strict=True)]
+            worst = max(found, key=lambda check: check.relative_error)
+            checks.append(worst.model_copy(update={"drawn_again": True}))
     return tuple(checks)
+
+
+def _expected(reference: Answering, names: tuple[str, ...], pair: tuple[Tensor, Tensor]) -> Answers:
+    """Return what the model answers to x and lengths."""
+    return dict(zip(names, (answer.numpy() for answer in reference(*pair)), strict=True))
+
+
+def _compared(
+    reference: Answering,
+    run: Runner,
+    task: Task,
+    shared: dict[str, float],
+    case: Case,
+    pair: tuple[Tensor, Tensor],
+    wanted: Answers,
+) -> Check:
+    """Return the comparison at one shape.
+
+    Raises:
+        ExportError: The file cannot run there, or answers in another shape.
+        OffError: It answers otherwise.
+    """
+    where = f"batch {case.batch}, length {case.length}"
+    try:
+        got = run(*pair)
+    except Exception as error:
+        raise _differs(f"it cannot run at {where}: {str(error).strip().splitlines()[0][:300]}") from error
+    absolute, relative = 0.0, 0.0
+    for output, name in enumerate(OUTPUTS[task]):
+        ref, answer = wanted[name], got[name]
+        if answer.shape != ref.shape:
+            raise _differs(f"at {where} {name} has shape {answer.shape} instead of {ref.shape}")
+        span = float(np.ptp(ref)) if task == "forecast" else shared[name]
+        unit = max(span + LEVEL_SHARE * float(np.abs(ref).max()), 1e-6)
+        off = np.abs(answer.astype(np.float64) - ref)
+        if not off.max() <= TOLERANCE * unit:
+            off = np.maximum(off - _own_steps(reference, pair, output), 0.0)
+        error_here = float(off.max())
+        absolute, relative = max(absolute, error_here), max(relative, error_here / unit)
+        if not error_here <= TOLERANCE * unit:  # also where it is NaN
+            raise _differs(
+                f"at {where} {name} is off by {error_here:.3g}, relative {error_here / unit:.1e}; "
+                f"at most {TOLERANCE:.0e} is allowed",
+                OffError,
+            )
+    return Check(batch=case.batch, length=case.length, max_abs_error=absolute, relative_error=relative, passed=True)
 
 
 def _own_steps(reference: Answering, pair: tuple[Tensor, Tensor], output: int) -> np.ndarray:
@@ -258,8 +307,8 @@ def _own_steps(reference: Answering, pair: tuple[Tensor, Tensor], output: int) -
     return np.asarray(most.double().numpy())
 
 
-def _differs(what: str) -> ExportError:
-    return ExportError(
+def _differs(what: str, kind: type[ExportError] = ExportError) -> ExportError:
+    return kind(
         f"the exported file does not answer as the model does: {what}. Nothing was written.",
         "export with --format safetensors, or recommend again with another of --families.",
     )

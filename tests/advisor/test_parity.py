@@ -125,6 +125,7 @@ def test_covariates_of_the_ridge_on_lags_lie_on_their_level_and_the_target_aroun
     assert ((x.mean((0, 1)) - torch.tensor([0.0, LEVEL, LEVEL])).abs() < 0.5).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", LEVELLED.values(), ids=LEVELLED)
 def test_a_right_export_passes_on_the_level_of_its_data(made, tmp_path):
     report = export(run_of(tmp_path, made(), "regress"), "onnx", tmp_path / "m.onnx")
@@ -154,3 +155,26 @@ def test_far_from_its_data_a_committee_that_is_a_tenth_of_a_deviation_off_answer
     model, x = committee(), torch.randn(3, 20, 2)
     lengths = torch.full((3,), 20)
     assert np.array_equal(*(off_by_a_tenth(model, "inputs")(x + d, lengths)["value"] for d in (0.0, 0.1)))
+
+
+def off_at_first(model, times):
+    """Return the answers of a right export that stands on other sides of thresholds the first times it is asked."""
+    asked = []
+
+    @torch.no_grad()
+    def run(x, lengths):
+        asked.append(x)
+        return {"value": (model(x, lengths) + 0.1 * (len(asked) <= times)).numpy()}
+
+    return run
+
+
+def test_a_forest_that_is_off_on_some_inputs_must_answer_to_fresh_ones_as_the_model_does():
+    model, chosen = fitted("gradient_boosting"), (Case(2, 16), Case(3, 30))
+    checks = verify(model, card("regress"), off_at_first(model, 1), chosen)
+    assert [check.drawn_again for check in checks] == [True, False] and all(check.passed for check in checks)
+    assert not torch.equal(inputs(model, chosen[0], 2)[0], inputs(model, chosen[0]._replace(turn=1), 2)[0])
+    with pytest.raises(ExportError, match="does not answer as the model does"):
+        verify(model, card("regress"), off_at_first(model, 2), chosen)
+    with pytest.raises(ExportError, match="does not answer as the model does"):
+        verify(committee(), card("regress"), off_at_first(committee(), 1), chosen)
