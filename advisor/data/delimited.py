@@ -24,6 +24,7 @@ _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar", " ": "wh
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 _BELOW_1000 = re.compile(r"[+-]?\d{1,3}")
+_FEWEST_SCALE = 8
 _DECIMAL_POINT = re.compile(r"[+-]?\d+\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 
 
@@ -126,7 +127,7 @@ def _is_header(first: list[str]) -> bool:
         steps = [int(cell) for cell in rest]
         if steps in (list(range(len(steps))), list(range(1, len(steps) + 1))):
             return not first[0].isdigit() or steps[0] == int(first[0]) + 1
-        if (not first[0] or parse_numbers(first[:1])[1]) and _is_scale(rest):
+        if len(rest) >= _FEWEST_SCALE and (not first[0] or parse_numbers(first[:1])[1]) and _is_scale(rest):
             return True
     return first[0].lower() in _HEADER_NAMES
 

@@ -1,10 +1,11 @@
 """From raw series with stamps to a forecasting Dataset: sort, merge, place on the grid, fill, drop, say so.
 
-Rules: unsorted rows are sorted; rows with the same stamp are averaged; gaps are interpolated when they are less than
-half of the grid, else refused; series without a value, and series shorter than 8 steps, are dropped. A file read
-`like` a training set keeps short series, and must have the training set's step. A series is its target and, after it,
-the covariates of its rows; a covariate without any value in a series takes its mean over the other series. A series
-ends with the last value of a target of its rows; rows after it are the future of covariates that are known ahead.
+Rules: unsorted rows are sorted; rows with the same stamp are averaged, and refused where more than a fifth differ; gaps
+are interpolated when they are less than half of the grid, else refused; series without a value, and series shorter than
+8 steps, are dropped. A file read `like` a training set keeps short series, and must have the training set's step. A
+series is its target and, after it, the covariates of its rows; a covariate without any value in a series takes its mean
+over the other series. A series ends with the last value of a target of its rows; rows after it are the future of
+covariates that are known ahead.
 """
 
 from collections.abc import Sequence

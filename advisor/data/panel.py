@@ -33,7 +33,8 @@ def find_id(
 
     Those of the file that it is read `like`; else a column named as an id; else, where times repeat, the fewest columns
     of text or whole numbers with which they no longer do. What is guessed has 8 rows an id in the mean (2 in a file
-    read `like` another), and explains a tenth of the rows (text) or a third (whole numbers, several columns).
+    read `like` another, or under the name of an id), and explains a third of the rows; text a tenth, or ten times as
+    many pairs of rows of one time as there are ids.
     """
     if options.id is not None:
         table.index(options.id)
@@ -69,23 +70,25 @@ def _guessed(
 ) -> tuple[str, ...]:
     """Return the columns that tell rows of the same time apart; none where no columns do, or hardly a time repeats."""
     rows = int((stamps != NO_TIME).sum())
-    moments = len(np.unique(stamps[stamps != NO_TIME]))
+    at = np.unique(stamps[stamps != NO_TIME], return_counts=True)[1]
+    moments, pairs = len(at), int((at * (at - 1) // 2).sum())
     if moments == rows:
         return ()
     fewest = FEWEST_ROWS if like is None else _FEWEST_LATER
     values = {*options.target, *options.known}
     columns: dict[str, np.ndarray] = {}
     for name in table.names:
-        codes = None if name in {*times, *values} else id_codes(table, name, fewest)
+        least = _FEWEST_LATER if name.lower() in ID_NAMES else fewest
+        codes = None if name in {*times, *values} else id_codes(table, name, least)
         if codes is not None and name.lower() in ID_NAMES and repeats(codes, stamps) <= rows / 5:
             return (name,)
         if codes is not None and (table.kinds[name] == "text" or name.lower() not in {*LABEL_NAMES, *_VALUE_NAMES}):
             columns[name] = codes
     text = [name for name in columns if table.kinds[name] == "text"]
-    if 10 * moments <= 9 * rows:
-        first = next((name for name in text if repeats(columns[name], stamps) == 0), None)
-        if first is not None:
-            return (first,)
+    proven = [name for name in text if 10 * moments <= 9 * rows or 10 * (int(columns[name].max()) + 1) <= pairs]
+    first = next((name for name in proven if repeats(columns[name], stamps) == 0), None)
+    if first is not None:
+        return (first,)
     return _fewest_apart(table, times, stamps, columns, fewest) if 3 * moments <= 2 * rows else ()
 
 

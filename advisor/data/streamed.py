@@ -132,6 +132,7 @@ def read_streamed(
     if (
         wanted.time is not None
         and options.id is None
+        and any(not _has_fractions(table, name) for name in table.names if name not in used)
         and _id_in_doubt(raw, wanted)
         and _fits_at_once(source, table, raw)
     ):
@@ -145,6 +146,12 @@ def read_streamed(
         whole, raw, dates=dates, words=words, rivals=(), notes=notes, like=like, covariates=beside.names,
         known=beside.known, id_columns=id_names,
     )  # fmt: skip
+
+
+def _has_fractions(table: Table, name: str) -> bool:
+    """Return whether a column holds numbers that are not whole, and so can be no id."""
+    values = parse_numbers(table.cells(name))[0]
+    return bool((values[np.isfinite(values)] % 1 != 0).any())
 
 
 def _id_in_doubt(raw: list[RawSeries], wanted: Wanted) -> bool:

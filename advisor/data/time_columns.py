@@ -4,6 +4,7 @@ Time may stand in several columns: year, month and finer parts, or a day and a c
 """
 
 import re
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,10 @@ _MONTH_WORDS = (
     "july", "august", "september", "october", "november", "december",
 )  # fmt: skip
 _MONTHS = {word: number for number, name in enumerate(_MONTH_WORDS, start=1) for word in (name, name[:3])}
-_TIME_WORDS = re.compile(r"hour|minute|period|interval|weekday|day ?of|\b(hr|second|slot|step|lag|horizon)s?\b")
+_TIME_WORDS = re.compile(
+    r"hour|minute|period|interval|week|quarter|day ?of|\b(hr|dom|mday|dd|second|slot|step|lag|horizon)s?\b"
+)
+_MOST_TRIED = 8
 _SECOND = 1_000_000
 _DAY = 86_400 * _SECOND
 
@@ -62,6 +66,13 @@ def _find_dates(table: Table, options: ReadOptions) -> tuple[tuple[str, ...], Ti
     notes: list[str] = []
     lower = {name.lower(): name for name in table.names} if table.header else {}
     parts, composed = _composed(table, lower)
+    if composed is not None and len(parts) == 2 and options.id is None and not ID_NAMES & set(lower):
+        steps = np.diff(
+            composed.stamps
+        )  # rows in order within months, which no id tells apart: a finer part is missing
+        apart = (steps != 0).all() or (steps < 0).any()
+        if not apart and not _told_apart(table, composed.stamps, {*parts, *options.target}, together=2):
+            parts, composed = (), None
     if composed is not None and not _is_finer(table, composed):
         return parts, composed, list(composed.notes)
     named = [name for name in table.names if table.header and is_time_name(name)]
@@ -225,10 +236,13 @@ def repeats(codes: np.ndarray, stamps: np.ndarray) -> int:
     return int(timed.sum()) - len(pd.unique(codes[timed].astype(np.int64) * len(kinds) + places))
 
 
-def _told_apart(table: Table, stamps: np.ndarray, without: set[str]) -> bool:
-    """Return whether a further column tells rows of the same time apart."""
-    found = (id_codes(table, name) for name in table.names if name not in without)
-    return any(codes is not None and repeats(codes, stamps) == 0 for codes in found)
+def _told_apart(table: Table, stamps: np.ndarray, without: set[str], together: int = 1) -> bool:
+    """Return whether a further column, or `together` of them (1 or 2), tells rows of the same time apart."""
+    found = [codes for name in table.names if name not in without and (codes := id_codes(table, name)) is not None]
+    if any(repeats(codes, stamps) == 0 for codes in found):
+        return True
+    pairs = combinations(found[:_MOST_TRIED], 2) if together > 1 else ()
+    return any(repeats(a.astype(np.int64) * (int(b.max()) + 1) + b, stamps) == 0 for a, b in pairs)
 
 
 def _finest_first(table: Table, candidates: list[str]) -> list[str]:

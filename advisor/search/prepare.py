@@ -16,7 +16,7 @@ from advisor.data.rows import Rows, joined
 from advisor.data.scratch import scratch_array
 from advisor.data.stack import SeriesStack
 from advisor.errors import InputError
-from advisor.search.problem import MOST_TEST_WINDOWS, Plan, Problem, windows
+from advisor.search.problem import MOST_TEST_WINDOWS, Plan, Problem, windows, with_a_unit
 from advisor.search.recipes.forecast import look_back_of
 
 MOST_FOLDS, MOST_CUTS = 5, 24
@@ -182,7 +182,7 @@ def _scales(series: SeriesStack, sizes: np.ndarray, season: int) -> np.ndarray:
     """Return the MASE denominator of the first `sizes` steps of each series, (N,); NaN where it has none, 1 if all."""
     known = zip(series, sizes.tolist(), strict=True)
     scales = np.array([metrics.seasonal_scale(one[:n, 0], season) for one, n in known])
-    return scales if np.isfinite(scales).any() else np.ones(len(scales))
+    return with_a_unit(scales)
 
 
 def with_calendar(dataset: Dataset, calendar: Sequence[str]) -> SeriesStack:
@@ -234,7 +234,8 @@ def _test_rows(full: SeriesStack, sizes: np.ndarray, later: np.ndarray, plan: Pl
     some = np.arange(0, len(full), every)
     step = max(1, cuts * len(some) // MOST_TEST_WINDOWS)
     series, begin = full.take(some), sizes[some]
-    scales = _scales(series, begin, plan.season)
+    scales, tested = _scales(series, begin, plan.season), later[some] > 0
+    scales[tested] = with_a_unit(scales[tested])
     parts = [
         windows(series, (begin + cut * horizon).tolist(), scales, longest, horizon) for cut in range(0, cuts, step)
     ]

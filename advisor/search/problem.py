@@ -126,7 +126,7 @@ class Problem:
             return self.rows.take(np.flatnonzero(self.fold == fold))
         horizon, cuts, held = self.plan.horizon, self.plan.fold_cuts, self.plan.judging_steps
         some = slice(None, None, -(-len(self.all_series) * cuts // MOST_TEST_WINDOWS))
-        series, scales = self.series[some], self.scale[some]
+        series, scales = self.series[some], with_a_unit(self.scale[some])
         parts = []
         for cut in range(fold * cuts, (fold + 1) * cuts):
             ends = (series.sizes - held + cut * self.plan.spacing).tolist()
@@ -165,6 +165,11 @@ def load(folder: Path) -> Problem:
     parts = [Rows(*(array(f"{p}_{k}") for k in ("x", "lengths", "y", "scale", "group"))) for p in ("rows", "test")]
     series = SeriesStack(*(array(f"series_{k}") for k in ("flat", "begin", "end")))
     return Problem(plan, parts[0], array("fold"), series, parts[1], array("held"), array("scale"))
+
+
+def with_a_unit(scales: np.ndarray) -> np.ndarray:
+    """Return MASE denominators (N,); 1 for all where none has one, so that something can be scored."""
+    return scales if np.isfinite(scales).any() else np.ones(len(scales))
 
 
 def windows(

@@ -270,3 +270,36 @@ def test_a_year_and_a_month_in_words_are_a_time(tmp_path, form):
     table = pd.DataFrame({"year": MONTHS.year, "month": MONTHS.strftime(form), "passengers": numbers(60)})
     data = read(written(table, tmp_path))
     assert data.freq == "MS" and len(data) == 1 and (data.stamps[0] == MONTHS).all()
+
+
+def test_two_words_of_very_different_length_are_two_series(tmp_path):
+    days = pd.date_range("2019-01-01", periods=400)
+    spans = {"A": days, "B": days[50:80]}
+    rows = [pd.DataFrame({"date": at, "symbol": name, "close": numbers(len(at))}) for name, at in spans.items()]
+    data = read(written(pd.concat(rows), tmp_path))
+    assert data.ids == ("A", "B") and [len(one) for one in data.series] == [400, 30]
+
+
+def test_a_column_named_id_needs_no_eight_rows_a_value(tmp_path):
+    brief = crossed(("id", range(100, 200)), ("date", DAYS[:3]))
+    long = crossed(("id", range(10)), ("date", DAYS[:30]))
+    data = read(written(pd.concat([brief, long]), tmp_path))
+    assert len(data) == 10 and any("100 series" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("part", ["dom", "DayofMonth", "week", "Date"])
+def test_a_year_and_a_month_without_the_finer_part_are_no_time(tmp_path, part):
+    days = pd.date_range("2021-01-01", periods=400)
+    finer = days.isocalendar().week.to_numpy() if part == "week" else days.day
+    data = read(
+        written(pd.DataFrame({"year": days.year, "month": days.month, part: finer, "sales": numbers(400)}), tmp_path)
+    )
+    assert data.stamps[0].equals(pd.RangeIndex(400)) and "time in no column" in data.format
+
+
+@pytest.mark.parametrize("by", [["year", "month"], ["store", "item"]])
+def test_a_year_and_a_month_are_the_time_of_ids_in_two_columns_in_any_order(tmp_path, by):
+    table = crossed(("date", MONTHS), ("store", [1, 2, 3]), ("item", [4, 5]))
+    table = table.assign(year=table["date"].dt.year, month=table["date"].dt.month).drop(columns="date")
+    data = read(written(table.sort_values(by, kind="stable"), tmp_path))
+    assert data.freq == "MS" and sorted(data.ids) == [f"{s}/{i}" for s in (1, 2, 3) for i in (4, 5)]

@@ -244,3 +244,9 @@ def test_a_series_that_is_flat_or_too_short_before_an_origin_is_not_scored_and_t
 def test_where_all_series_are_flat_the_error_is_in_their_own_unit():
     made = prepare(panel(np.full(100, 3.0), np.full(100, 4.0)), None, 1, 5, seed=0)
     assert made.scale.tolist() == [1.0, 1.0] and len(made.judged(0, 20)) and len(made.test)
+
+
+def test_where_all_series_with_a_test_part_are_flat_they_are_scored_in_their_own_unit():
+    flat, brief = np.full(100, 3.0), np.sin(np.arange(21.0))  # too short for a test part
+    made = prepare(panel(flat, flat + 1, brief), None, 1, 5, seed=0)
+    assert made.held.tolist() == [20, 20, 0] and len(made.test) == 8 and set(made.test.scale.tolist()) == {1.0}
