@@ -23,6 +23,8 @@ from advisor.data.time_axis import NO_TIME
 from advisor.errors import InputError
 
 SHORTEST = 8
+MOST_REPEATED = 1 / 5
+"""Share of the rows that may repeat the time of another row of their series; with more, the id is not the right one."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,7 @@ def _merge(raw: Sequence[RawSeries], notes: list[str]) -> list[RawSeries]:
         where = "" if len(raw) == 1 else f" of {unsorted} of {len(raw)} ids"
         notes.append(f"The rows{where} were not in time order and were sorted.")
     rows = sum(len(one.stamps) for one in raw) - lost
-    if 5 * conflicting > rows:
+    if conflicting > MOST_REPEATED * rows:
         raise InputError(
             f"{conflicting} of {rows} rows repeat the time of another row of their series with other values, above the "
             "limit of a fifth",

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from advisor.data.dataset import Dataset, ReadOptions
-from advisor.data.forecasting import RawSeries, forecasting_dataset
+from advisor.data.forecasting import MOST_REPEATED, RawSeries, forecasting_dataset
 from advisor.data.single_table import choose_columns, covariate_words
 from advisor.data.sniff import Source
 from advisor.data.table import Table, is_missing
 from advisor.data.time_axis import NO_TIME
-from advisor.data.time_columns import FEWEST_ROWS, find_times, id_codes, repeats
+from advisor.data.time_columns import FEWEST_ROWS, MOST_TRIED, find_times, id_codes, repeats
 from advisor.data.wide import ID_NAMES, LABEL_NAMES
 from advisor.errors import InputError
 
@@ -23,7 +23,6 @@ _VALUE_NAMES = ("y", "target", "value")
 _LABEL_ONLY = LABEL_NAMES - {"y", "target"}
 _DECLARED = ID_NAMES - {"id", "v1"}
 _FEWEST_LATER = 2
-_MOST_TRIED = 8
 
 
 def find_id(
@@ -47,8 +46,9 @@ def find_id(
     named = next((lower[known] for known in sorted(_DECLARED, key=len, reverse=True) if known in lower), None)
     if named is not None:
         codes = pd.factorize(np.array(table.cells(named), dtype=object))[0]
-        more = () if repeats(codes, stamps) <= len(stamps) / 5 else _guessed(table, options, times, stamps, like)
-        return more or (named,)
+        if repeats(codes, stamps) <= MOST_REPEATED * len(stamps):
+            return (named,)
+        return _guessed(table, options, times, stamps, like) or (named,)
     return _guessed(table, options, times, stamps, like)
 
 
@@ -69,9 +69,7 @@ def _guessed(
     table: Table, options: ReadOptions, times: tuple[str, ...], stamps: np.ndarray, like: Dataset | None
 ) -> tuple[str, ...]:
     """Return the columns that tell rows of the same time apart; none where no columns do, or hardly a time repeats."""
-    rows = int((stamps != NO_TIME).sum())
-    at = np.unique(stamps[stamps != NO_TIME], return_counts=True)[1]
-    moments, pairs = len(at), int((at * (at - 1) // 2).sum())
+    rows, moments, pairs = _crowding(stamps)
     if moments == rows:
         return ()
     fewest = FEWEST_ROWS if like is None else _FEWEST_LATER
@@ -80,7 +78,7 @@ def _guessed(
     for name in table.names:
         least = _FEWEST_LATER if name.lower() in ID_NAMES else fewest
         codes = None if name in {*times, *values} else id_codes(table, name, least)
-        if codes is not None and name.lower() in ID_NAMES and repeats(codes, stamps) <= rows / 5:
+        if codes is not None and name.lower() in ID_NAMES and repeats(codes, stamps) <= MOST_REPEATED * rows:
             return (name,)
         if codes is not None and (table.kinds[name] == "text" or name.lower() not in {*LABEL_NAMES, *_VALUE_NAMES}):
             columns[name] = codes
@@ -92,6 +90,12 @@ def _guessed(
     return _fewest_apart(table, times, stamps, columns, fewest) if 3 * moments <= 2 * rows else ()
 
 
+def _crowding(stamps: np.ndarray) -> tuple[int, int, int]:
+    """Return how many rows have a time, how many times there are, and the pairs of rows of one time."""
+    at = np.unique(stamps[stamps != NO_TIME], return_counts=True)[1]
+    return int(at.sum()), len(at), int((at * (at - 1) // 2).sum())
+
+
 def _fewest_apart(
     table: Table, times: tuple[str, ...], stamps: np.ndarray, columns: dict[str, np.ndarray], fewest: int
 ) -> tuple[str, ...]:
@@ -100,9 +104,8 @@ def _fewest_apart(
     So that values do not pass by chance, a quarter of all ids and times must have a row, or ten pairs of rows of one
     time be expected to have one id if ids were drawn. A column of numbers must be left.
     """
-    at = np.unique(stamps[stamps != NO_TIME], return_counts=True)[1]
-    rows, moments, pairs = int(at.sum()), len(at), int((at * (at - 1) // 2).sum())
-    tried = sorted(columns, key=lambda name: (table.kinds[name] != "text", int(columns[name].max())))[:_MOST_TRIED]
+    rows, moments, pairs = _crowding(stamps)
+    tried = sorted(columns, key=lambda name: (table.kinds[name] != "text", int(columns[name].max())))[:MOST_TRIED]
     numbers = {name for name in table.names if table.kinds[name] == "number" and name not in times}
     for count in (1, 2, 3):
         found: dict[tuple[str, ...], int] = {}

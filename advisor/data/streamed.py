@@ -22,7 +22,7 @@ import pandas as pd
 from advisor.data.covariates import source_of
 from advisor.data.dataset import Dataset, ReadOptions
 from advisor.data.delimited import read_table
-from advisor.data.forecasting import RawSeries, forecasting_dataset
+from advisor.data.forecasting import MOST_REPEATED, RawSeries, forecasting_dataset
 from advisor.data.panel import find_id, id_shown, is_declared_id, value_column
 from advisor.data.scratch import Column, scratch_array
 from advisor.data.single_table import choose_columns, covariate_words
@@ -158,7 +158,7 @@ def _id_in_doubt(raw: list[RawSeries], wanted: Wanted) -> bool:
     """Return whether more rows repeat the time of another row of their series than a sound id, or none, leaves."""
     rows = sum(len(one.stamps) for one in raw)
     same = sum(int(((np.diff(one.stamps) == 0) & (one.stamps[1:] != NO_TIME)).sum()) for one in raw)
-    return same > rows * (1 / 5 if is_declared_id(wanted.id) else 1 / 100)
+    return same > rows * (MOST_REPEATED if is_declared_id(wanted.id) else 1 / 100)
 
 
 def _fits_at_once(source: Source, table: Table, raw: list[RawSeries]) -> bool:

@@ -38,7 +38,8 @@ _MONTHS = {word: number for number, name in enumerate(_MONTH_WORDS, start=1) for
 _TIME_WORDS = re.compile(
     r"hour|minute|period|interval|week|quarter|day ?of|\b(hr|dom|mday|dd|second|slot|step|lag|horizon)s?\b"
 )
-_MOST_TRIED = 8
+MOST_TRIED = 8
+"""Columns that are tried two or three together."""
 _SECOND = 1_000_000
 _DAY = 86_400 * _SECOND
 
@@ -241,7 +242,7 @@ def _told_apart(table: Table, stamps: np.ndarray, without: set[str], together: i
     found = [codes for name in table.names if name not in without and (codes := id_codes(table, name)) is not None]
     if any(repeats(codes, stamps) == 0 for codes in found):
         return True
-    pairs = combinations(found[:_MOST_TRIED], 2) if together > 1 else ()
+    pairs = combinations(found[:MOST_TRIED], 2) if together > 1 else ()
     return any(repeats(a.astype(np.int64) * (int(b.max()) + 1) + b, stamps) == 0 for a, b in pairs)
 
 

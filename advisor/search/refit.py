@@ -6,9 +6,9 @@ weights get W more members where the time does for it: one round more as in the 
 committee is scored before the last training, made of the trainings of the final, so that the reported quality is of the
 same kind of model as the one that is kept; its cost is measured against the budget.
 
-A forecaster goes on from the weights of the final; a classifier or regressor begins anew. Where the final's trainings
-were best long before their end, more training would only learn by heart: the last one then begins anew, follows the
-same course of the learning rate, and ends as early.
+A forecaster goes on from the weights of the final; a classifier or regressor begins anew, and has more members rather
+than much longer trainings. Where the final's trainings were best long before their end, more training would only learn
+by heart: the last one then begins anew, follows the same course of the learning rate, and ends as early.
 """
 
 from dataclasses import dataclass
@@ -35,6 +35,8 @@ SURE = 0.9
 """Share of the time that is left which further members may be planned into."""
 AS_LONG = 0.7
 """Share of the final's training below which a last training from nothing would not be the model that was scored."""
+ENOUGH = 2.0
+"""Times the final's training that a last one from nothing is given before there are more members."""
 EARLY = 0.7
 """Where the best score of a training was before this share of it, it went on for too long."""
 SHORT = 0.5
@@ -164,11 +166,12 @@ class Refit:
             return max(1, at.settings.committee)
         if at.by_trials:
             return SEEDS_BY_TRIALS
-        early = self._steps(chosen)[1]
-        needed_s = self._needed_s(chosen) / AS_LONG
-        rounds = int(SURE * self._left_s() / needed_s) if needed_s and early else 1
-        if self._goes_on(chosen) and (least_s := self._least_s(chosen)):
-            rounds = int(self._left_s() / least_s)
+        rounds = 1
+        if self._goes_on(chosen):
+            if least_s := self._least_s(chosen):
+                rounds = int(self._left_s() / least_s)
+        elif each_s := self._needed_s(chosen) / AS_LONG * (1.0 if self._steps(chosen)[1] else ENOUGH):
+            rounds = int(SURE * self._left_s() / each_s)
         return min(MOST_MEMBERS, max(1, rounds) * at.settings.workers)
 
     def _committee(
@@ -266,19 +269,24 @@ class Refit:
         return max(1, round(chosen.asked_s / _pace_s(chosen)))
 
     def _steps(self, chosen: Contender) -> tuple[int, bool]:
-        """Return the most steps of the last training, and whether the final's were best long before their end."""
+        """Return the most steps of the last training, and whether the final's were best long before their end.
+
+        A score of few cases is often equal for long: that the first of equals came early says that there was no more to
+        learn, and the last of them, whose weights were kept, how long a training may be.
+        """
         most = FINAL_STEPS if self.context.by_trials else MOST_STEPS
-        higher = self.context.metric.higher_is_better
-        best, last = [], []
+        pick = max if self.context.metric.higher_is_better else min
+        first, kept, ended = [], [], []
         for heat in chosen.heats:
             if heat.curve:
-                pick = max if higher else min
-                peak = pick(p.quality for p in heat.curve)
-                best.append(max(p.step for p in heat.curve if p.quality == peak))
-                last.append(heat.steps)
-        if not best or np.mean(best) >= EARLY * np.mean(last):
+                best = pick(point.quality for point in heat.curve)
+                steps = [point.step for point in heat.curve if point.quality == best]
+                first.append(min(steps))
+                kept.append(max(steps))
+                ended.append(heat.steps)
+        if not ended or np.mean(first) >= EARLY * np.mean(ended):
             return most, False
-        return max(10, min(most, round(LONGER * float(np.mean(best))))), True
+        return max(10, min(most, round(LONGER * float(np.mean(kept))))), True
 
 
 def _pace_s(chosen: Contender) -> float:

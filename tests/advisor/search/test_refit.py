@@ -44,7 +44,8 @@ def test_members_beyond_the_workers_take_another_round(members, workers, rounds)
 @pytest.mark.parametrize(
     ("best_step", "left_s", "asked", "members"),
     [
-        (100, 60.0, None, 2),  # the best came last: one round, as long as can be
+        (100, 40.0, None, 2),  # the best came last: twice as long as in the final, and longer before there are more
+        (100, 50.0, None, 4),
         (20, 5.0, None, 4),  # 2.2 s a round
         (20, 60.0, None, MOST_MEMBERS),
         (20, 60.0, 3, 3),
@@ -91,3 +92,10 @@ def test_an_early_end_follows_the_course_of_the_training_that_was_scored():
     assert early and steps == 22
     assert refit("classify")._whole_steps(chosen) == 250
     assert refit("classify")._whole_steps(SimpleNamespace(heats=chosen.heats, asked_s=None)) == FINAL_STEPS
+
+
+def test_a_score_that_is_soon_equal_to_the_best_and_stays_so_asks_for_no_longer_training():
+    looks = [CurvePoint(step=s, seconds=1, train_loss=1, quality=q) for s, q in ((20, 0.8), (60, 0.5), (80, 0.8))]
+    flat = Result(seconds=10.0, steps=100, curve=tuple(looks))
+    steps, early = refit("classify")._steps(SimpleNamespace(heats=(flat, flat)))
+    assert early and steps == 88  # a tenth more than the last of equals, whose weights were kept
