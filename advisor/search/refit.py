@@ -8,7 +8,8 @@ same kind of model as the one that is kept; its cost is measured against the bud
 
 A forecaster goes on from the weights of the final; a classifier or regressor begins anew, and has more members rather
 than much longer trainings. Where the final's trainings were best long before their end, more training would only learn
-by heart: the last one then begins anew, follows the same course of the learning rate, and ends as early.
+by heart: a classifier's or regressor's last one is then as long as those; a forecaster's begins anew, too, follows the
+same course of the learning rate, and ends as early.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from advisor.search.finals import FINAL_SEED, SEEDS_BY_TRIALS
 from advisor.search.gate import Gated
 from advisor.search.jobs import CommitteeJob, Result, weights_of
 from advisor.search.outcome import Contender
+from advisor.search.recipes.rows import batch_of
 from advisor.search.rungs import FINAL_STEPS
 from advisor.search.work import committee
 from hybrids import SequenceModel
@@ -35,8 +37,8 @@ SURE = 0.9
 """Share of the time that is left which further members may be planned into."""
 AS_LONG = 0.7
 """Share of the final's training below which a last training from nothing would not be the model that was scored."""
-ENOUGH = 2.0
-"""Times the final's training that a last one from nothing is given before there are more members."""
+ENOUGH, PASSES = 2.0, 20
+"""Times the final's training, and passes over the data, that a last one from nothing has before there are more members."""
 EARLY = 0.7
 """Where the best score of a training was before this share of it, it went on for too long."""
 SHORT = 0.5
@@ -170,8 +172,8 @@ class Refit:
         if self._goes_on(chosen):
             if least_s := self._least_s(chosen):
                 rounds = int(self._left_s() / least_s)
-        elif each_s := self._needed_s(chosen) / AS_LONG * (1.0 if self._steps(chosen)[1] else ENOUGH):
-            rounds = int(SURE * self._left_s() / each_s)
+        elif enough_s := self._enough_s(chosen):
+            rounds = int(SURE * self._left_s() / enough_s)
         return min(MOST_MEMBERS, max(1, rounds) * at.settings.workers)
 
     def _committee(
@@ -228,7 +230,7 @@ class Refit:
         share = None if seconds is None else seconds / self._rounds(members)
         steps, early = self._steps(chosen)
         whole, until = steps, 1.0
-        if early:
+        if early and at.plan.task == "forecast":
             whole = self._whole_steps(chosen)
             until = min(1.0, steps / whole)
             share = None if share is None else max(share, chosen.asked_s or 0.0)
@@ -262,6 +264,14 @@ class Refit:
         trained = sum(heat.steps for heat in chosen.heats) / max(1, len(chosen.heats))
         return AS_LONG * _pace_s(chosen) * min(steps, trained)
 
+    def _enough_s(self, chosen: Contender) -> float:
+        """Return the seconds of a last training from nothing beyond which a further member gains more."""
+        steps, early = self._steps(chosen)
+        if early:
+            return steps * _pace_s(chosen)
+        rows = len(self.context.problem.rows)
+        return max(ENOUGH * self._needed_s(chosen) / AS_LONG, PASSES * rows / batch_of(rows) * _pace_s(chosen))
+
     def _whole_steps(self, chosen: Contender) -> int:
         """Return the steps of a training of the final that nothing had ended early."""
         if chosen.asked_s is None:
@@ -272,7 +282,7 @@ class Refit:
         """Return the most steps of the last training, and whether the final's were best long before their end.
 
         A score of few cases is often equal for long: that the first of equals came early says that there was no more to
-        learn, and the last of them, whose weights were kept, how long a training may be.
+        learn. How long was enough such scores do not say: the whole of the final's, and not less than `FINAL_STEPS`.
         """
         most = FINAL_STEPS if self.context.by_trials else MOST_STEPS
         pick = max if self.context.metric.higher_is_better else min
@@ -286,7 +296,9 @@ class Refit:
                 ended.append(heat.steps)
         if not ended or np.mean(first) >= EARLY * np.mean(ended):
             return most, False
-        return max(10, min(most, round(LONGER * float(np.mean(kept))))), True
+        if self.context.plan.task == "forecast":
+            return max(10, min(most, round(LONGER * float(np.mean(kept))))), True
+        return min(most, max(FINAL_STEPS, round(float(np.mean(ended))))), True
 
 
 def _pace_s(chosen: Contender) -> float:

@@ -12,11 +12,11 @@ from advisor.search.refit import AS_LONG, MOST_MEMBERS, Refit
 from advisor.search.rungs import FINAL_STEPS
 
 
-def refit(task, workers=2, left_s=0.0, committee=None):
+def refit(task, workers=2, left_s=0.0, committee=None, rows=80):
     at = SimpleNamespace(
         plan=Plan(task=task, channels=1, folds=2, length=20, horizon=2, test_words=""), metric=METRICS[task],
         by_trials=False, settings=SimpleNamespace(workers=workers, committee=committee),
-        clock=SimpleNamespace(until=lambda phase: left_s),
+        clock=SimpleNamespace(until=lambda phase: left_s), problem=SimpleNamespace(rows=range(rows)),
     )  # fmt: skip
     return Refit(at)
 
@@ -26,10 +26,12 @@ def heat(best_step, steps=100, seconds=10.0, higher=True):
     return Result(seconds=seconds, steps=steps, curve=tuple(looks))
 
 
-@pytest.mark.parametrize(("best_step", "share"), [(100, 1.0), (20, 0.22)])
-def test_a_training_from_nothing_needs_most_of_the_time_of_what_was_scored(best_step, share):
-    chosen = SimpleNamespace(heats=(heat(best_step), heat(best_step)))
-    assert refit("classify")._needed_s(chosen) == pytest.approx(AS_LONG * 10.0 * share)
+@pytest.mark.parametrize(
+    ("task", "best_step", "share"), [("classify", 100, 1.0), ("classify", 20, 1.0), ("forecast", 20, 0.22)]
+)
+def test_a_training_from_nothing_needs_most_of_the_time_of_what_was_scored(task, best_step, share):
+    one = heat(best_step, higher=task == "classify")
+    assert refit(task)._needed_s(SimpleNamespace(heats=(one, one))) == pytest.approx(AS_LONG * 10.0 * share)
 
 
 def test_a_forecaster_that_goes_on_from_its_weights_needs_no_time():
@@ -46,15 +48,21 @@ def test_members_beyond_the_workers_take_another_round(members, workers, rounds)
     [
         (100, 40.0, None, 2),  # the best came last: twice as long as in the final, and longer before there are more
         (100, 50.0, None, 4),
-        (20, 5.0, None, 4),  # 2.2 s a round
-        (20, 60.0, None, MOST_MEMBERS),
-        (20, 60.0, 3, 3),
+        (20, 70.0, None, 4),  # 30 s a round: 300 steps
+        (20, 110.0, None, MOST_MEMBERS),
+        (20, 110.0, 3, 3),
         (20, 0.1, None, 2),
     ],
 )
 def test_where_a_training_ends_long_before_the_time_more_members_are_trained(best_step, left_s, asked, members):
     chosen = SimpleNamespace(heats=(heat(best_step), heat(best_step)))
     assert refit("classify", left_s=left_s, committee=asked)._most(chosen) == members
+
+
+@pytest.mark.parametrize(("rows", "members"), [(300, 4), (900, 2), (8000, 2)])
+def test_no_members_are_added_before_a_last_training_has_passed_twenty_times_over_the_data(rows, members):
+    chosen = SimpleNamespace(heats=(heat(100), heat(100)))  # ten steps a second
+    assert refit("classify", left_s=100.0, rows=rows)._most(chosen) == members
 
 
 @pytest.mark.parametrize(
@@ -86,16 +94,17 @@ def test_forecasters_that_go_on_are_more_where_a_short_last_training_of_each_fit
     assert last._committee(gated, chosen, last._further(gated, chosen))[0] == members
 
 
-def test_an_early_end_follows_the_course_of_the_training_that_was_scored():
-    chosen = SimpleNamespace(heats=(heat(20), heat(20)), asked_s=25.0)  # patience ended them at 100 steps in 10 s
-    steps, early = refit("classify")._steps(chosen)
+def test_an_early_end_of_a_forecaster_follows_the_course_of_the_training_that_was_scored():
+    early_heat = heat(20, higher=False)  # patience ended it at 100 steps in 10 s
+    chosen = SimpleNamespace(heats=(early_heat, early_heat), asked_s=25.0)
+    steps, early = refit("forecast")._steps(chosen)
     assert early and steps == 22
-    assert refit("classify")._whole_steps(chosen) == 250
-    assert refit("classify")._whole_steps(SimpleNamespace(heats=chosen.heats, asked_s=None)) == FINAL_STEPS
+    assert refit("forecast")._whole_steps(chosen) == 250
+    assert refit("forecast")._whole_steps(SimpleNamespace(heats=chosen.heats, asked_s=None)) == FINAL_STEPS
 
 
-def test_a_score_that_is_soon_equal_to_the_best_and_stays_so_asks_for_no_longer_training():
-    looks = [CurvePoint(step=s, seconds=1, train_loss=1, quality=q) for s, q in ((20, 0.8), (60, 0.5), (80, 0.8))]
-    flat = Result(seconds=10.0, steps=100, curve=tuple(looks))
-    steps, early = refit("classify")._steps(SimpleNamespace(heats=(flat, flat)))
-    assert early and steps == 88  # a tenth more than the last of equals, whose weights were kept
+@pytest.mark.parametrize(("ended", "steps"), [(100, FINAL_STEPS), (700, 700)])
+def test_a_score_that_is_soon_equal_to_the_best_and_stays_so_asks_for_no_longer_training(ended, steps):
+    looks = [CurvePoint(step=s, seconds=1, train_loss=1, quality=q) for s, q in ((20, 0.8), (60, 0.5), (ended, 0.8))]
+    flat = Result(seconds=10.0, steps=ended, curve=tuple(looks))
+    assert refit("classify")._steps(SimpleNamespace(heats=(flat, flat))) == (steps, True)
