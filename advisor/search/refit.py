@@ -8,8 +8,8 @@ same kind of model as the one that is kept; its cost is measured against the bud
 
 A forecaster goes on from the weights of the final; a classifier or regressor begins anew, and has more members rather
 than much longer trainings. Where the final's trainings were best long before their end, more training would only learn
-by heart: a classifier's or regressor's last one is then as long as those; a forecaster's begins anew, too, follows the
-same course of the learning rate, and ends as early.
+by heart: the last one then begins anew, follows the same course of the learning rate, and ends as early; where accuracy
+is the score, too coarse to say how early, it is as long as those.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ SURE = 0.9
 AS_LONG = 0.7
 """Share of the final's training below which a last training from nothing would not be the model that was scored."""
 ENOUGH, PASSES = 2.0, 20
-"""Times the final's training, and passes over the data, that a last one from nothing has before there are more members."""
+"""Times the final's training, and passes over the data, of a last one from nothing before there are more members."""
 EARLY = 0.7
 """Where the best score of a training was before this share of it, it went on for too long."""
 SHORT = 0.5
@@ -230,7 +230,7 @@ class Refit:
         share = None if seconds is None else seconds / self._rounds(members)
         steps, early = self._steps(chosen)
         whole, until = steps, 1.0
-        if early and at.plan.task == "forecast":
+        if early and at.plan.task != "classify":
             whole = self._whole_steps(chosen)
             until = min(1.0, steps / whole)
             share = None if share is None else max(share, chosen.asked_s or 0.0)
@@ -281,8 +281,8 @@ class Refit:
     def _steps(self, chosen: Contender) -> tuple[int, bool]:
         """Return the most steps of the last training, and whether the final's were best long before their end.
 
-        A score of few cases is often equal for long: that the first of equals came early says that there was no more to
-        learn. How long was enough such scores do not say: the whole of the final's, and not less than `FINAL_STEPS`.
+        Accuracies of few cases are often equal for long: that the first of equals came early says that there was no more
+        to learn. How long was enough they do not say: as long as the final's, and not less than `FINAL_STEPS`.
         """
         most = FINAL_STEPS if self.context.by_trials else MOST_STEPS
         pick = max if self.context.metric.higher_is_better else min
@@ -296,9 +296,9 @@ class Refit:
                 ended.append(heat.steps)
         if not ended or np.mean(first) >= EARLY * np.mean(ended):
             return most, False
-        if self.context.plan.task == "forecast":
-            return max(10, min(most, round(LONGER * float(np.mean(kept))))), True
-        return min(most, max(FINAL_STEPS, round(float(np.mean(ended))))), True
+        if self.context.plan.task == "classify":
+            return min(most, max(FINAL_STEPS, round(float(np.mean(ended))))), True
+        return max(10, min(most, round(LONGER * float(np.mean(kept))))), True
 
 
 def _pace_s(chosen: Contender) -> float:

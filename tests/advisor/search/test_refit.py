@@ -27,7 +27,8 @@ def heat(best_step, steps=100, seconds=10.0, higher=True):
 
 
 @pytest.mark.parametrize(
-    ("task", "best_step", "share"), [("classify", 100, 1.0), ("classify", 20, 1.0), ("forecast", 20, 0.22)]
+    ("task", "best_step", "share"),
+    [("classify", 100, 1.0), ("classify", 20, 1.0), ("forecast", 20, 0.22), ("regress", 20, 0.22)],
 )
 def test_a_training_from_nothing_needs_most_of_the_time_of_what_was_scored(task, best_step, share):
     one = heat(best_step, higher=task == "classify")
