@@ -281,8 +281,8 @@ class Refit:
     def _steps(self, chosen: Contender) -> tuple[int, bool]:
         """Return the most steps of the last training, and whether the final's were best long before their end.
 
-        Accuracies of few cases are often equal for long: that the first of equals came early says that there was no more
-        to learn. How long was enough they do not say: as long as the final's, and not less than `FINAL_STEPS`.
+        Accuracies of few cases are often equal for long: that the first of equals came early says that there was no
+        more to learn. How long was enough they do not say: as long as the final's, and not less than `FINAL_STEPS`.
         """
         most = FINAL_STEPS if self.context.by_trials else MOST_STEPS
         pick = max if self.context.metric.higher_is_better else min
