@@ -12,6 +12,7 @@ from advisor.search.gate import Gated
 from advisor.search.gatekeeper import Gatekeeper
 from advisor.search.jobs import Fold, NetworkJob
 from advisor.search.ledger import Ledger
+from advisor.search.limits import counted_limit
 from advisor.search.outcome import Outcome
 from advisor.search.problem import Plan, Problem
 from advisor.search.recipes import training
@@ -61,12 +62,15 @@ class Context:
     ledger: Ledger = field(init=False)
     results: Results = field(init=False)
     gate: Gatekeeper = field(init=False)
+    limit_s: float | None = field(init=False)
+    """See `limits`."""
 
     def __post_init__(self) -> None:
         asked = self.settings
         self.outcome = Outcome(trials=self.run.trials())
         self.ledger = Ledger(self.run, self.outcome.trials, asked.budget, asked.seed)
         self.results = Results(self.run.work, self.pool)
+        self.limit_s = counted_limit(self.run.work / "limits.jsonl", None if self.by_trials else self.clock.limit_s)
         self.gate = Gatekeeper(self.run.work, self.plan, asked.budget, asked.device)
 
     @property
@@ -125,5 +129,6 @@ class Context:
             units=judged,
             folder=str(self.results.files),
             deadline=min(self.clock.end_of(phase), NEVER),
+            limit_s=self.limit_s if judged or fold == "all" else None,
             device=self.settings.device,
         )

@@ -38,6 +38,8 @@ class BaseJob(BaseModel):
     def key(self) -> str:
         """Return the hash of what this job computes: the same in every part of a run, whatever its clock."""
         facts = self.model_dump(mode="json", exclude={"folder", "deadline", "begin_by"})
+        if facts.get("limit_s") is None:
+            facts.pop("limit_s", None)
         return hashlib.sha256(json.dumps(_timeless(facts), sort_keys=True).encode()).hexdigest()[:20]
 
     def weights(self) -> Path:
@@ -66,6 +68,8 @@ class NetworkJob(BaseJob):
     """Whether to keep the score of every judged unit, and the answers to them."""
     share: float = 1.0
     """Of the data that it may learn from."""
+    limit_s: float | None = None
+    """Time limit of the run that the final and the last training are made for, if not the first one; see `limits`."""
     device: str = "cpu"
 
 

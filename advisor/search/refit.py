@@ -144,7 +144,7 @@ class Refit:
             last_s = self._rounds(members + workers) * self._least_s(chosen)
             enough = 0 < last_s <= left_s - (chosen.asked_s or 0.0)
             return workers if enough and members + workers <= MOST_MEMBERS else 0
-        last_s = self._needed_s(chosen) / AS_LONG
+        last_s = self._enough_s(chosen)
         heat_s = max(heat.seconds for heat in chosen.heats)  # patience ended them; it will end the others
         spare_s = left_s - self._rounds(members) * last_s
         return max(0, int(spare_s / (heat_s + last_s))) * workers
@@ -269,8 +269,12 @@ class Refit:
         steps, early = self._steps(chosen)
         if early:
             return steps * _pace_s(chosen)
+        return max(ENOUGH * self._needed_s(chosen) / AS_LONG, self._passes() * _pace_s(chosen))
+
+    def _passes(self) -> int:
+        """Return the steps of `PASSES` passes over the data (classify, regress)."""
         rows = len(self.context.problem.rows)
-        return max(ENOUGH * self._needed_s(chosen) / AS_LONG, PASSES * rows / batch_of(rows) * _pace_s(chosen))
+        return round(PASSES * rows / batch_of(rows))
 
     def _whole_steps(self, chosen: Contender) -> int:
         """Return the steps of a training of the final that nothing had ended early."""
@@ -282,7 +286,8 @@ class Refit:
         """Return the most steps of the last training, and whether the final's were best long before their end.
 
         Accuracies of few cases are often equal for long: that the first of equals came early says that there was no
-        more to learn. How long was enough they do not say: as long as the final's, and not less than `FINAL_STEPS`.
+        more to learn. How long was enough they do not say: as long as the final's, and not less than `FINAL_STEPS`, or
+        than `PASSES` over the data where time ended the final's: what has not begun to learn is equal for long, too.
         """
         most = FINAL_STEPS if self.context.by_trials else MOST_STEPS
         pick = max if self.context.metric.higher_is_better else min
@@ -297,7 +302,8 @@ class Refit:
         if not ended or np.mean(first) >= EARLY * np.mean(ended):
             return most, False
         if self.context.plan.task == "classify":
-            return min(most, max(FINAL_STEPS, round(float(np.mean(ended))))), True
+            learnt = FINAL_STEPS if all(heat.settled for heat in chosen.heats) else max(FINAL_STEPS, self._passes())
+            return min(most, max(learnt, round(float(np.mean(ended))))), True
         return max(10, min(most, round(LONGER * float(np.mean(kept))))), True
 
 

@@ -104,8 +104,16 @@ def test_an_early_end_of_a_forecaster_follows_the_course_of_the_training_that_wa
     assert refit("forecast")._whole_steps(SimpleNamespace(heats=chosen.heats, asked_s=None)) == FINAL_STEPS
 
 
-@pytest.mark.parametrize(("ended", "steps"), [(100, FINAL_STEPS), (700, 700)])
-def test_a_score_that_is_soon_equal_to_the_best_and_stays_so_asks_for_no_longer_training(ended, steps):
+@pytest.mark.parametrize(
+    ("ended", "rows", "settled", "steps"),
+    [
+        (100, 80, True, FINAL_STEPS),
+        (700, 80, True, 700),
+        (700, 8000, True, 700),
+        (700, 8000, False, 2500),  # it may not have begun to learn: twenty passes in batches of 64
+    ],
+)
+def test_a_score_that_is_soon_equal_to_the_best_and_stays_so_asks_for_no_longer_training(ended, rows, settled, steps):
     looks = [CurvePoint(step=s, seconds=1, train_loss=1, quality=q) for s, q in ((20, 0.8), (60, 0.5), (ended, 0.8))]
-    flat = Result(seconds=10.0, steps=ended, curve=tuple(looks))
-    assert refit("classify")._steps(SimpleNamespace(heats=(flat, flat))) == (steps, True)
+    flat = Result(seconds=10.0, steps=ended, curve=tuple(looks), settled=settled)
+    assert refit("classify", rows=rows)._steps(SimpleNamespace(heats=(flat, flat))) == (steps, True)

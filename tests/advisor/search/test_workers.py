@@ -18,14 +18,12 @@ from safetensors.torch import save_file
 from advisor.data import Dataset
 from advisor.search import problem
 from advisor.search.executors import LocalPool
-from advisor.search.jobs import NO_TIME, BaselineJob, CommitteeJob, NetworkJob, Result
+from advisor.search.jobs import NO_TIME, BaselineJob, NetworkJob, Result
 from advisor.search.prepare import prepare
 from advisor.search.recipes import forecast
 from advisor.search.results import Results
 from advisor.search.work import run_network
 from advisor.search.worker import failure
-from advisor.training.config import TrainConfig
-from hybrids import ModelConfig
 
 
 @pytest.fixture
@@ -136,55 +134,6 @@ def test_an_older_folder_without_the_kind_of_a_failure_is_read(tmp_path):
     line = {"key": job(tmp_path).key(), "result": {"failed": "the loss became nan"}}
     (tmp_path / "results.jsonl").write_text(json.dumps(line) + "\n")
     assert Results(tmp_path, None).submit(job(tmp_path)).result().failed == "the loss became nan"
-
-
-def training(tmp_path, seconds, test=True, start=None):
-    model = ModelConfig.model_validate(
-        {"kind": "network", "family": "gru", "channels_in": 1, "width": 8, "layers": [{"kind": "gru"}],
-         "head": {"kind": "forecast", "horizon": 1, "look_back": 4}, "frontend": {"kind": "window", "channels_in": 1}}
-    )  # fmt: skip
-    return NetworkJob(
-        model=model, train=TrainConfig(seconds=seconds), seed=0, fold=0, test=test, start=start,
-        folder=str(tmp_path / "jobs"), deadline=1e9,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("before", "seconds", "test", "again"),
-    [
-        (Result(seconds=5, asked_s=5, steps=9), 20, True, True),
-        (Result(seconds=5, asked_s=5, steps=9), 20, False, False),  # of the race
-        (Result(seconds=5, asked_s=5, steps=9), 8, True, False),
-        (Result(seconds=3, asked_s=5, steps=9), 20, True, False),  # its steps were done
-        (Result(seconds=5, asked_s=5, steps=9, settled=True), 20, True, False),
-    ],
-)
-def test_with_far_more_time_what_the_clock_had_ended_is_trained_again(before, seconds, test, again, tmp_path):
-    Results(tmp_path, Here(before)).submit(training(tmp_path, 5, test))
-    after = Result(seconds=seconds, asked_s=seconds, steps=99)
-    later = Results(tmp_path, Here(after))
-    assert later.submit(training(tmp_path, seconds, test)).result() == (after if again else before)
-
-
-def test_where_the_longer_training_fails_the_shorter_one_counts(tmp_path):
-    before = Result(seconds=5, asked_s=5, steps=9)
-    Results(tmp_path, Here(before)).submit(training(tmp_path, 5))
-    assert Results(tmp_path, Here(Result(failed=NO_TIME))).submit(training(tmp_path, 20)).result() == before
-    assert Results(tmp_path, None).submit(training(tmp_path, 5)).result() == before
-
-
-def test_what_is_made_of_networks_that_were_trained_again_is_made_again(tmp_path):
-    member = training(tmp_path, 5)
-    made_of_it = [
-        training(tmp_path, 5, start=member.key()),
-        CommitteeJob(model=member.model, members=(member.key(),), folds=(), seed=0, folder=member.folder, deadline=1e9),
-    ]
-    for job_ in (member, *made_of_it):
-        Results(tmp_path, Here(Result(seconds=5, asked_s=5, steps=9))).submit(job_)
-    later = Results(tmp_path, Here(Result(seconds=20, asked_s=20, steps=99)))
-    assert [later.submit(job_).result().steps for job_ in made_of_it] == [9, 9]
-    later.submit(training(tmp_path, 20))
-    assert [later.submit(job_).result().steps for job_ in made_of_it] == [99, 99]
 
 
 def test_where_no_worker_can_be_started_the_job_fails_and_the_pool_goes_on(pool, tmp_path):
