@@ -68,9 +68,8 @@ def _find_dates(table: Table, options: ReadOptions) -> tuple[tuple[str, ...], Ti
     lower = {name.lower(): name for name in table.names} if table.header else {}
     parts, composed = _composed(table, lower)
     if composed is not None and len(parts) == 2 and options.id is None and not ID_NAMES & set(lower):
-        steps = np.diff(
-            composed.stamps
-        )  # rows in order within months, which no id tells apart: a finer part is missing
+        # rows in order within months, which no id tells apart: a finer part is missing
+        steps = np.diff(composed.stamps)
         apart = (steps != 0).all() or (steps < 0).any()
         if not apart and not _told_apart(table, composed.stamps, {*parts, *options.target}, together=2):
             parts, composed = (), None
