@@ -51,7 +51,7 @@ def conclude(
     ranked = explain.ranking(choice, search.outcome, problem, budget, at.families)
     unit = "origin" if plan.task == "forecast" else "fold"
     judged = plan.folds * plan.fold_cuts
-    apart = f", {plan.stride} steps apart" if plan.stride else ""
+    apart = f", {plan.stride} step{'s' if plan.stride > 1 else ''} apart" if plan.stride else ""
     how = f"the mean {at.metric.name} over {judged} {unit}s{apart}" if judged > 1 else f"one {unit} alone"
     reasons = (*explain.reasons(choice, ranked, quality, budget, request, how, search.against_naive()), *done.says)
     reached = _reach(model, problem)

@@ -2,6 +2,9 @@
 
 By time (forecast) and with many rows every heat is a seed: all are trained on the same part and judged on the same
 folds, and may answer together as a committee. With few rows every heat is a fold.
+
+Who was in the final of an earlier part of the run is in this one too, where nothing is left to train for it: the race
+of a resumed run has another clock, and may be led by others.
 """
 
 import math
@@ -12,6 +15,7 @@ from advisor.search.context import MOST_STEPS, Context
 from advisor.search.gate import Gated
 from advisor.search.held_looks import held_looks
 from advisor.search.jobs import NetworkJob, Result
+from advisor.search.knobs import Knobs
 from advisor.search.outcome import Contender, mean_folds
 from advisor.search.race import Race
 from advisor.search.rungs import FINAL_STEPS
@@ -71,14 +75,37 @@ class Finals:
             behind = abs(best.value - ahead) / (1.0 if at.plan.task == "classify" else max(abs(ahead), 1e-12))
             if len(found) == most or (found and behind > self._hopeless(ahead)):
                 break
-            gated = best.gated
-            name = f"final {gated.family} {gated.knobs.model_dump_json()}"
-            cost = at.gate.cost(gated.config.build, gated.cost.length, name)
-            if misses := at.settings.budget.misses(cost):
-                at.outcome.infeasible[family] = f"measured again, alone: {misses[0]}"
+            again = self._again(best.gated)
+            if again.why:
+                at.outcome.infeasible[family] = f"measured again, alone: {again.why}"
                 continue
-            found.append(Gated(family, gated.knobs, gated.config, cost, ()))
+            found.append(again)
         return found
+
+    def _again(self, gated: Gated) -> Gated:
+        """Return a candidate measured again, alone."""
+        at, name = self.context, f"final {gated.family} {gated.knobs.model_dump_json()}"
+        cost = at.gate.cost(gated.config.build, gated.cost.length, name)
+        return Gated(gated.family, gated.knobs, gated.config, cost, at.settings.budget.misses(cost))
+
+    def ready(self) -> list[Gated]:
+        """Return the finalists of earlier parts of the run whose trainings are all there.
+
+        Where trials are counted the race is the same again, and so are those whom it sends.
+        """
+        at = self.context
+        found: list[Gated] = []
+        for trial in [] if at.by_trials else at.outcome.trials:
+            if trial.family not in at.families:
+                continue
+            gated = at.gate.admitted(trial.family, Knobs.model_validate(trial.config["knobs"]))
+            if gated and not gated.why and self._trained(gated) and not (again := self._again(gated)).why:
+                found.append(again)
+        return found
+
+    def _trained(self, gated: Gated) -> bool:
+        known = [self.context.results.known(self._job(gated, heat, SHORTEST_HEAT_S)) for heat in self.heats()]
+        return all(result and not result.failed for result in known)
 
     def _hopeless(self, ahead: float) -> float:
         at = self.context
@@ -89,21 +116,26 @@ class Finals:
 
     def run(self) -> None:
         """Train and judge; what comes out are contenders."""
-        at, heats, finalists = self.context, self.heats(), self.finalists()
-        while len(finalists) > 1 and self._heat_s(finalists) < LEAST_HEAT_S:
-            finalists.pop()
-        if not finalists:
-            return
-        seconds = None if at.by_trials else max(SHORTEST_HEAT_S, self._heat_s(finalists))
-        if seconds is not None and seconds * self._rounds(finalists) > at.clock.until("refit"):
-            self._drop()
-            return
-        how = f"{len(heats)} fresh trainings each" + (f", {seconds:.1f} s" if seconds is not None else "")
-        at.say(f"final: {', '.join(g.family for g in finalists)}; {how}")
-        running = [[at.results.submit(self._job(g, heat, seconds)) for heat in heats] for g in finalists]
-        for gated, futures in zip(finalists, running, strict=True):
-            jobs = [self._job(gated, heat, seconds) for heat in heats]
-            self._judge(gated, jobs, [future.result() for future in futures])
+        at, heats, ready = self.context, self.heats(), self.ready()
+        known = [(g.family, g.knobs) for g in ready]
+        fresh = [g for g in self.finalists() if (g.family, g.knobs) not in known]
+        while len(fresh) > (0 if ready else 1) and self._heat_s(fresh) < LEAST_HEAT_S:
+            fresh.pop()
+        seconds = SHORTEST_HEAT_S
+        if fresh:
+            seconds = max(SHORTEST_HEAT_S, self._heat_s(fresh))
+            if seconds * self._rounds(fresh) > at.clock.until("refit"):
+                self._drop()
+                return
+            how = f"{len(heats)} fresh trainings each" + ("" if at.by_trials else f", {seconds:.1f} s")
+            at.say(f"final: {', '.join(g.family for g in fresh)}; {how}")
+        if ready:
+            at.say(f"final: {', '.join(g.family for g in ready)}; trained in an earlier part of the run")
+        finalists = fresh + ready
+        jobs = [[self._job(g, heat, None if at.by_trials else seconds) for heat in heats] for g in finalists]
+        running = [[at.results.submit(job) for job in of_one] for of_one in jobs]
+        for gated, of_one, futures in zip(finalists, jobs, running, strict=True):
+            self._judge(gated, of_one, [future.result() for future in futures])
 
     def _heat_s(self, finalists: list[Gated]) -> float:
         """Return the seconds that each training of the final may take; where steps are counted, no limit."""
@@ -134,14 +166,16 @@ class Finals:
         behind = abs(contender.mean - ahead) / (1.0 if at.plan.task == "classify" else max(abs(ahead), 1e-12))
         seconds = 0.5 * at.clock.until("refit") / math.ceil(len(heats) / at.settings.workers)
         settled = all(heat.settled for heat in contender.heats)
-        if at.by_trials or settled or self._held() or behind > self._hopeless(ahead) or seconds < LEAST_HEAT_S:
+        if at.by_trials or settled or self._held() or behind > self._hopeless(ahead):
             return False
         assert contender.gated is not None
-        at.say(f"final: {contender.family} is close behind and goes on, {seconds:.1f} s each")
         jobs = [
             self._job(contender.gated, heat, seconds + result.seconds, goes_on=key)
             for heat, key, result in zip(heats, contender.keys, contender.heats, strict=True)
         ]
+        if seconds < LEAST_HEAT_S and not all(at.results.known(job) for job in jobs):
+            return False
+        at.say(f"final: {contender.family} is close behind and goes on, {seconds:.1f} s each")
         results = [future.result() for future in [at.results.submit(job) for job in jobs]]
         if any(result.failed for result in results):
             return False
@@ -185,5 +219,10 @@ class Finals:
             keys=tuple(job.key() for job in jobs),
             asked_s=results[0].asked_s,
         )
-        at.outcome.contenders.append(one)
         at.say(f"  {one.family}: {at.metric.name} {one.mean:.4f} over {len(results)} trainings")
+        other = next((c for c in at.outcome.contenders if c.family == one.family and not c.baseline), None)
+        if other and at.metric.better(other.mean, one.mean):
+            return
+        if other:
+            at.outcome.contenders.remove(other)
+        at.outcome.contenders.append(one)

@@ -56,16 +56,21 @@ class Gatekeeper:
             return f"it cannot run on {self.target.name}: {why} (HW1)"
         return ""
 
+    def admitted(self, family: str, knobs: Knobs) -> Gated | None:
+        """Return a candidate that was measured before."""
+        cost = self._known.get(self._candidate(family, knobs))
+        if cost is None:
+            return None
+        config = build(family, knobs, self.plan, causal=self.budget.streaming)
+        return Gated(family, knobs, config, cost, self.budget.misses(cost))
+
     def admit(self, family: str, knobs: Knobs) -> Gated | Refused:
         """Build and measure one candidate."""
-        name = self._name(json.dumps([family, knobs.model_dump(mode="json")], sort_keys=True))
-        if name in self._known:
-            cost = self._known[name]
-            config = build(family, knobs, self.plan, causal=self.budget.streaming)
-            return Gated(family, knobs, config, cost, self.budget.misses(cost))
+        if before := self.admitted(family, knobs):
+            return before
         found = admit(family, knobs, self.plan, self.budget, self.device, GATE_S, self.target)
         if isinstance(found, Gated):
-            self._keep(name, found.cost)
+            self._keep(self._candidate(family, knobs), found.cost)
         return found
 
     def admit_or_shrink(self, family: str) -> list[Gated | Refused]:
@@ -88,6 +93,9 @@ class Gatekeeper:
         if name:
             self._keep(name, found)
         return found
+
+    def _candidate(self, family: str, knobs: Knobs) -> str:
+        return self._name(json.dumps([family, knobs.model_dump(mode="json")], sort_keys=True))
 
     def _name(self, what: str) -> str:
         """Return the name under which a cost is remembered: another device, target, batch or mode has another cost."""

@@ -98,7 +98,8 @@ def _by_time(dataset: Dataset, test: Dataset | None, season: int, horizon: int |
     if test is None:
         cuts = int(np.clip(HELD_SHARE * median // horizon, 1, MOST_CUTS))
         held = np.where(stack.sizes > cuts * horizon + 1, cuts * horizon, 0)
-        words = f"the last {cuts * horizon} steps of each series ({cuts} rolling cuts of {horizon})"
+        rolling = f"{cuts} rolling cut{'s' if cuts > 1 else ''}"
+        words = f"the last {cuts * horizon} steps of each series ({rolling} of {horizon})"
         full = stack
         if known:
             look_ahead(stack, known, dataset.future, horizon)

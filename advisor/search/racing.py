@@ -108,7 +108,7 @@ class Racing:
     def _no_room(self) -> str:
         if self.context.by_trials:
             return f"the {self.context.settings.trials} trials were used up"
-        return "no time was left to train it; the advised families of each kind start first"
+        return "its turn did not come in the time of the race; the advised families of each kind start first"
 
     def run(self) -> None:
         """Race until the time or the number of trials is used up, or nothing more can be gained."""

@@ -10,9 +10,12 @@ A forecaster goes on from the weights of the final; a classifier or regressor be
 than much longer trainings. Where the final's trainings were best long before their end, more training would only learn
 by heart: the last one then begins anew, follows the same course of the learning rate, and ends as early; where accuracy
 is the score, too coarse to say how early, it is as long as those.
+
+In a resumed run, members that an earlier part of it has trained are taken, however little time is left.
 """
 
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 
@@ -21,7 +24,7 @@ from advisor.ensemble import Ensemble
 from advisor.search.context import MOST_STEPS, NEVER, Context
 from advisor.search.finals import FINAL_SEED, SEEDS_BY_TRIALS
 from advisor.search.gate import Gated
-from advisor.search.jobs import CommitteeJob, Result, weights_of
+from advisor.search.jobs import CommitteeJob, NetworkJob, Result, weights_of
 from advisor.search.outcome import Contender
 from advisor.search.recipes.rows import batch_of
 from advisor.search.rungs import FINAL_STEPS
@@ -84,9 +87,10 @@ class Refit:
         assert chosen.gated is not None
         gated, at = chosen.gated, self.context
         keys = chosen.keys if self.members else self._further(gated, chosen)
-        members, judged, says = (self.members, None, []) if self.members else self._committee(gated, chosen, keys)
+        ready = self._ready(gated, keys, chosen)
+        members, judged, says = self._committee(gated, chosen, keys, ready)
         test = list(judged.test) if judged else chosen.test
-        seconds = None if at.by_trials else self._left_s()
+        seconds = None if at.by_trials or members <= ready else self._left_s()
         if seconds is not None and seconds < LEAST_REFIT_S:
             says.append("No time was left for a last training on all data; the weights of the final are kept.")
             return self._finished(gated, list(keys[:members]), test, says)
@@ -96,13 +100,28 @@ class Refit:
                 f"({asked:.0f} s); the weights of the final are kept."
             )
             return self._finished(gated, list(keys[:members]), test, says)
-        trained, failed = self._train(gated, keys, chosen, members, seconds)
-        if failed:
+        if members > ready:
+            early = f", {self._steps(chosen)[0]} steps at most" if self._steps(chosen)[1] else ""
+            at.say(f"refit: {members} x {gated.family} on all data{early}")
+        jobs = self._jobs(gated, keys, chosen, members)
+        results = [future.result() for future in [at.results.submit(job) for job in jobs]]
+        if failed := next((r.failed for r in results if r.failed), ""):
             says.append(f"The last training on all data failed ({failed}); the weights of the final are kept.")
             return self._finished(gated, list(keys[:members]), test, says)
         own = "the test part included, after it had been scored" if at.plan.test_is_own else "but the test file"
         says.append(f"The kept model was trained once more on all data, {own}.")
-        return self._finished(gated, trained, test, says)
+        return self._finished(gated, [job.key() for job in jobs], test, says)
+
+    def _ready(self, gated: Gated, keys: tuple[str, ...], chosen: Contender) -> int:
+        """Return how many members an earlier part of the run has trained for the last time."""
+        if self.context.by_trials:  # as many again, without asking
+            return 0
+        return self._known(self._jobs(gated, keys, chosen, len(keys)))
+
+    def _known(self, jobs: list[NetworkJob]) -> int:
+        """Return how many of the jobs, from the first on, were done by an earlier part of the run."""
+        done = ((found := self.context.results.known(job)) and not found.failed for job in jobs)
+        return sum(1 for _ in takewhile(bool, done))
 
     def _finished(self, gated: Gated, keys: list[str], test: list[float], says: list[str]) -> Finished:
         model = committee(gated.config, [weights_of(self.context.results.files, key) for key in keys])
@@ -111,24 +130,28 @@ class Refit:
     def _further(self, gated: Gated, chosen: Contender) -> tuple[str, ...]:
         """Return the keys of the final's trainings, and of further ones where seeds share folds and there is time."""
         at, keys = self.context, chosen.keys
-        more = 0 if at.by_trials or not self._by_seed(chosen) else self._time_for(chosen, len(keys))
-        most = min(self._most(chosen), len(keys) + more)
-        count = (self._allowed(gated, most) if most > len(keys) else 0) - len(keys)
-        if count < 1:
+        if at.by_trials or not self._by_seed(chosen):
             return keys
-        at.say(f"refit: {count} more trainings of {gated.family} as in the final, for a larger committee")
         jobs = [
             at.network_job(
                 gated,
                 0,
-                at.settings.seed + FINAL_SEED + len(keys) + i,
+                at.settings.seed + FINAL_SEED + i,
                 "refit",
                 chosen.asked_s,
                 MOST_STEPS,
                 judged=True,
             )
-            for i in range(count)
+            for i in range(len(keys), MOST_MEMBERS)
         ]
+        ready = len(keys) + self._known(jobs)
+        most = min(self._most(chosen, ready), max(ready, len(keys) + self._time_for(chosen, len(keys))))
+        count = (self._allowed(gated, most) if most > len(keys) else 0) - len(keys)
+        if count < 1:
+            return keys
+        if most > ready:
+            at.say(f"refit: {count} more trainings of {gated.family} as in the final, for a larger committee")
+        jobs = jobs[:count]
         results = [future.result() for future in [at.results.submit(job) for job in jobs]]
         return (*keys, *(job.key() for job, result in zip(jobs, results, strict=True) if not result.failed))
 
@@ -161,8 +184,8 @@ class Refit:
         """Return whether the trainings of the final differ by their seeds alone, and the same folds judge them."""
         return len({tuple(sorted(heat.folds)) for heat in chosen.heats}) == 1
 
-    def _most(self, chosen: Contender) -> int:
-        """Return the most members that are asked for, or that there is time to train."""
+    def _most(self, chosen: Contender, ready: int = 0) -> int:
+        """Return the most members that are asked for, or that there is time to train; `ready` need none."""
         at = self.context
         if at.settings.committee is not None:
             return max(1, at.settings.committee)
@@ -174,15 +197,17 @@ class Refit:
                 rounds = int(self._left_s() / least_s)
         elif enough_s := self._enough_s(chosen):
             rounds = int(SURE * self._left_s() / enough_s)
-        return min(MOST_MEMBERS, max(1, rounds) * at.settings.workers)
+        return min(MOST_MEMBERS, max(ready, max(1, rounds) * at.settings.workers))
 
     def _committee(
-        self, gated: Gated, chosen: Contender, keys: tuple[str, ...]
+        self, gated: Gated, chosen: Contender, keys: tuple[str, ...], ready: int = 0
     ) -> tuple[int, Result | None, list[str]]:
-        """Return how many members pay, their score as a committee, and why in words."""
+        """Return how many members pay, their score as a committee, and why in words; `ready`: see `_ready`."""
         at = self.context
+        if self.members:
+            return self.members, None, []
         planned = self._goes_on(chosen) and len(keys) > len(chosen.keys)  # the time for them was counted already
-        wanted = len(keys) if planned else min(self._most(chosen), len(keys))
+        wanted = len(keys) if planned else min(self._most(chosen, ready), len(keys))
         most = self._allowed(gated, wanted)
         if most < 2:
             return 1, None, ["A committee would break the budget; one network is kept."] if wanted > 1 else []
@@ -222,12 +247,10 @@ class Refit:
         )
         return at.results.submit(job).result()
 
-    def _train(
-        self, gated: Gated, keys: tuple[str, ...], chosen: Contender, members: int, seconds: float | None
-    ) -> tuple[list[str], str]:
-        """Return the keys of the members' jobs, and why one failed; `keys` are those of the final's trainings."""
+    def _jobs(self, gated: Gated, keys: tuple[str, ...], chosen: Contender, members: int) -> list[NetworkJob]:
+        """Return the last trainings; `keys` are those of the final's."""
         at = self.context
-        share = None if seconds is None else seconds / self._rounds(members)
+        share = None if at.by_trials else max(LEAST_REFIT_S, self._left_s() / self._rounds(members))
         steps, early = self._steps(chosen)
         whole, until = steps, 1.0
         if early and at.plan.task != "classify":
@@ -235,8 +258,7 @@ class Refit:
             until = min(1.0, steps / whole)
             share = None if share is None else max(share, chosen.asked_s or 0.0)
         from_final = self._goes_on(chosen)
-        at.say(f"refit: {members} x {gated.family} on all data" + (f", {steps} steps at most" if early else ""))
-        jobs = [
+        return [
             at.network_job(
                 gated,
                 "all",
@@ -249,9 +271,6 @@ class Refit:
             )
             for i in range(members)
         ]
-        results = [future.result() for future in [at.results.submit(job) for job in jobs]]
-        failed = next((r.failed for r in results if r.failed), "")
-        return [job.key() for job in jobs], failed
 
     def _rounds(self, members: int) -> int:
         return -(-members // self.context.settings.workers)

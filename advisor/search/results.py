@@ -68,15 +68,21 @@ class Results:
         self.answered = 0
         """Jobs that were answered from what an earlier part of the run found."""
 
+    def known(self, job: Job) -> Result | None:
+        """Return what an earlier part of the run found, if `job` need not be done again."""
+        found = self._known.get(job.key())
+        if found and found.settles and (found.failed or not job.leaves_weights() or job.weights().exists()):
+            return found
+        return None
+
     def submit(self, job: Job, first: bool = False) -> "Future[Result]":
         """Return the result of `job`, now or later; `first`: before all that wait."""
-        key = job.key()
-        known = self._known.get(key)
-        if known and known.settles and (known.failed or not job.leaves_weights() or job.weights().exists()):
+        if known := self.known(job):
             self.answered += 1
             answer: Future[Result] = Future()
             answer.set_result(known)
             return answer
+        key = job.key()
         return self._pool.submit(job, lambda result: self._write(key, result), first)
 
     def _write(self, key: str, result: Result) -> None:

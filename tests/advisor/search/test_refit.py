@@ -88,7 +88,7 @@ def test_forecasters_that_go_on_are_more_where_a_short_last_training_of_each_fit
     last.context.clock.until = lambda phase: left[0]
     last.context.settings.seed, last.context.say = 0, print
     last.context.network_job = lambda gated, fold, seed, *a, **k: SimpleNamespace(key=lambda: str(seed))
-    last.context.results = SimpleNamespace(submit=trained)
+    last.context.results = SimpleNamespace(submit=trained, known=lambda job: None)
     monkeypatch.setattr(Refit, "_allowed", lambda self, gated, most: most)
     monkeypatch.setattr(Refit, "_score", lambda self, gated, chosen, keys: Result(folds={0: 0.9}))
     gated = SimpleNamespace(family="mlp")
