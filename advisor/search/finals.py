@@ -88,24 +88,30 @@ class Finals:
         cost = at.gate.cost(gated.config.build, gated.cost.length, name)
         return Gated(gated.family, gated.knobs, gated.config, cost, at.settings.budget.misses(cost))
 
-    def ready(self) -> list[Gated]:
-        """Return the finalists of earlier parts of the run whose trainings are all there.
+    def ready(self) -> list[tuple[Gated, list[NetworkJob]]]:
+        """Return the finalists of earlier parts of the run whose trainings are all there, and these.
 
         Where trials are counted the race is the same again, and so are those whom it sends.
         """
         at = self.context
-        found: list[Gated] = []
+        found: list[tuple[Gated, list[NetworkJob]]] = []
         for trial in [] if at.by_trials else at.outcome.trials:
-            if trial.family not in at.families:
+            if trial.family not in at.families or at.gate.why_never(trial.family):
                 continue
             gated = at.gate.admitted(trial.family, Knobs.model_validate(trial.config["knobs"]))
-            if gated and not gated.why and self._trained(gated) and not (again := self._again(gated)).why:
-                found.append(again)
+            if gated and not gated.why and (jobs := self._trained(gated)) and not (again := self._again(gated)).why:
+                found.append((again, jobs))
         return found
 
-    def _trained(self, gated: Gated) -> bool:
-        known = [self.context.results.known(self._job(gated, heat, SHORTEST_HEAT_S)) for heat in self.heats()]
-        return all(result and not result.failed for result in known)
+    def _trained(self, gated: Gated) -> list[NetworkJob]:
+        """Return the trainings of a finalist of before, those that went on the longest (see `go_on`); else nothing."""
+        found: list[NetworkJob] = []
+        jobs = [self._job(gated, heat, SHORTEST_HEAT_S) for heat in self.heats()]
+        while all((known := self.context.results.known(job)) and not known.failed for job in jobs):
+            found = jobs
+            longer = zip(self.heats(), found, strict=True)
+            jobs = [self._job(gated, heat, SHORTEST_HEAT_S, goes_on=job.key()) for heat, job in longer]
+        return found
 
     def _hopeless(self, ahead: float) -> float:
         at = self.context
@@ -117,25 +123,23 @@ class Finals:
     def run(self) -> None:
         """Train and judge; what comes out are contenders."""
         at, heats, ready = self.context, self.heats(), self.ready()
-        known = [(g.family, g.knobs) for g in ready]
+        known = [(g.family, g.knobs) for g, _ in ready]
         fresh = [g for g in self.finalists() if (g.family, g.knobs) not in known]
-        while len(fresh) > (0 if ready else 1) and self._heat_s(fresh) < LEAST_HEAT_S:
+        while len(fresh) > 1 and self._heat_s(fresh) < LEAST_HEAT_S:
             fresh.pop()
-        seconds = SHORTEST_HEAT_S
+        seconds = None if at.by_trials or not fresh else max(SHORTEST_HEAT_S, self._heat_s(fresh))
+        if seconds is not None and seconds * self._rounds(fresh) > at.clock.until("refit"):
+            self._drop()
+            fresh = []
         if fresh:
-            seconds = max(SHORTEST_HEAT_S, self._heat_s(fresh))
-            if seconds * self._rounds(fresh) > at.clock.until("refit"):
-                self._drop()
-                return
-            how = f"{len(heats)} fresh trainings each" + ("" if at.by_trials else f", {seconds:.1f} s")
+            how = f"{len(heats)} fresh trainings each" + (f", {seconds:.1f} s" if seconds is not None else "")
             at.say(f"final: {', '.join(g.family for g in fresh)}; {how}")
         if ready:
-            at.say(f"final: {', '.join(g.family for g in ready)}; trained in an earlier part of the run")
-        finalists = fresh + ready
-        jobs = [[self._job(g, heat, None if at.by_trials else seconds) for heat in heats] for g in finalists]
-        running = [[at.results.submit(job) for job in of_one] for of_one in jobs]
-        for gated, of_one, futures in zip(finalists, jobs, running, strict=True):
-            self._judge(gated, of_one, [future.result() for future in futures])
+            at.say(f"final: {', '.join(g.family for g, _ in ready)}; trained in an earlier part of the run")
+        finalists = [(g, [self._job(g, heat, seconds) for heat in heats]) for g in fresh] + ready
+        running = [[at.results.submit(job) for job in jobs] for _, jobs in finalists]
+        for (gated, jobs), futures in zip(finalists, running, strict=True):
+            self._judge(gated, jobs, [future.result() for future in futures])
 
     def _heat_s(self, finalists: list[Gated]) -> float:
         """Return the seconds that each training of the final may take; where steps are counted, no limit."""
@@ -166,16 +170,14 @@ class Finals:
         behind = abs(contender.mean - ahead) / (1.0 if at.plan.task == "classify" else max(abs(ahead), 1e-12))
         seconds = 0.5 * at.clock.until("refit") / math.ceil(len(heats) / at.settings.workers)
         settled = all(heat.settled for heat in contender.heats)
-        if at.by_trials or settled or self._held() or behind > self._hopeless(ahead):
+        if at.by_trials or settled or self._held() or behind > self._hopeless(ahead) or seconds < LEAST_HEAT_S:
             return False
         assert contender.gated is not None
+        at.say(f"final: {contender.family} is close behind and goes on, {seconds:.1f} s each")
         jobs = [
             self._job(contender.gated, heat, seconds + result.seconds, goes_on=key)
             for heat, key, result in zip(heats, contender.keys, contender.heats, strict=True)
         ]
-        if seconds < LEAST_HEAT_S and not all(at.results.known(job) for job in jobs):
-            return False
-        at.say(f"final: {contender.family} is close behind and goes on, {seconds:.1f} s each")
         results = [future.result() for future in [at.results.submit(job) for job in jobs]]
         if any(result.failed for result in results):
             return False
@@ -220,9 +222,10 @@ class Finals:
             asked_s=results[0].asked_s,
         )
         at.say(f"  {one.family}: {at.metric.name} {one.mean:.4f} over {len(results)} trainings")
-        other = next((c for c in at.outcome.contenders if c.family == one.family and not c.baseline), None)
-        if other and at.metric.better(other.mean, one.mean):
-            return
-        if other:
+        other = next((c for c in at.outcome.contenders if c.family == one.family), None)
+        if other:  # another configuration of the family; of equally good ones the cheaper stays
+            dearer = other.mean == one.mean and one.cost.flops >= other.cost.flops
+            if dearer or at.metric.better(other.mean, one.mean):
+                return
             at.outcome.contenders.remove(other)
         at.outcome.contenders.append(one)

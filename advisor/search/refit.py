@@ -89,16 +89,13 @@ class Refit:
         keys = chosen.keys if self.members else self._further(gated, chosen)
         ready = self._ready(gated, keys, chosen)
         members, judged, says = self._committee(gated, chosen, keys, ready)
+        short = self._short(chosen, members - ready)
+        if short and ready and not self.members:
+            keys, short = keys[:ready], ""
+            members, judged, says = self._committee(gated, chosen, keys, ready)
         test = list(judged.test) if judged else chosen.test
-        seconds = None if at.by_trials or members <= ready else self._left_s()
-        if seconds is not None and seconds < LEAST_REFIT_S:
-            says.append("No time was left for a last training on all data; the weights of the final are kept.")
-            return self._finished(gated, list(keys[:members]), test, says)
-        if seconds is not None and (asked := self._needed_s(chosen)) > seconds / self._rounds(members):
-            says.append(
-                f"The {seconds:.0f} s that were left would not do for a last training as long as those of the final "
-                f"({asked:.0f} s); the weights of the final are kept."
-            )
+        if short:
+            says.append(f"{short}; the weights of the final are kept.")
             return self._finished(gated, list(keys[:members]), test, says)
         if members > ready:
             early = f", {self._steps(chosen)[0]} steps at most" if self._steps(chosen)[1] else ""
@@ -111,6 +108,18 @@ class Refit:
         own = "the test part included, after it had been scored" if at.plan.test_is_own else "but the test file"
         says.append(f"The kept model was trained once more on all data, {own}.")
         return self._finished(gated, [job.key() for job in jobs], test, says)
+
+    def _short(self, chosen: Contender, trainings: int) -> str:
+        """Return in words why there is no time for so many last trainings; empty where there is."""
+        if self.context.by_trials or trainings <= 0:
+            return ""
+        seconds, needed_s = self._left_s(), self._needed_s(chosen)
+        if seconds < LEAST_REFIT_S:
+            return "No time was left for a last training on all data"
+        if needed_s > seconds / self._rounds(trainings):
+            as_long = f"a last training as long as those of the final ({needed_s:.0f} s)"
+            return f"The {seconds:.0f} s that were left would not do for {as_long}"
+        return ""
 
     def _ready(self, gated: Gated, keys: tuple[str, ...], chosen: Contender) -> int:
         """Return how many members an earlier part of the run has trained for the last time."""
@@ -142,9 +151,10 @@ class Refit:
                 MOST_STEPS,
                 judged=True,
             )
-            for i in range(len(keys), MOST_MEMBERS)
+            for i in range(len(keys), max(MOST_MEMBERS, at.settings.committee or 0))
         ]
-        ready = len(keys) + self._known(jobs)
+        known = (*keys, *(job.key() for job in jobs[: self._known(jobs)]))
+        ready = max(len(keys), self._ready(gated, known, chosen))
         most = min(self._most(chosen, ready), max(ready, len(keys) + self._time_for(chosen, len(keys))))
         count = (self._allowed(gated, most) if most > len(keys) else 0) - len(keys)
         if count < 1:
@@ -250,7 +260,7 @@ class Refit:
     def _jobs(self, gated: Gated, keys: tuple[str, ...], chosen: Contender, members: int) -> list[NetworkJob]:
         """Return the last trainings; `keys` are those of the final's."""
         at = self.context
-        share = None if at.by_trials else max(LEAST_REFIT_S, self._left_s() / self._rounds(members))
+        share = None if at.by_trials else self._left_s() / self._rounds(members) or LEAST_REFIT_S
         steps, early = self._steps(chosen)
         whole, until = steps, 1.0
         if early and at.plan.task != "classify":

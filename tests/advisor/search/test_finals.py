@@ -14,7 +14,7 @@ from advisor.search import driver, refit
 from advisor.search.clock import Clock
 from advisor.search.context import Settings
 from advisor.search.driver import Search
-from advisor.search.finals import Finals
+from advisor.search.finals import NO_FINAL, Finals
 from advisor.search.jobs import Result
 from advisor.search.problem import Plan, Problem
 from advisor.search.race import Candidate, Race
@@ -91,10 +91,18 @@ def test_it_is_so_where_no_time_is_left_for_a_final(part):
     again = part(NOTHING_LEFT_S)
     assert not final(again, "lstm")
     assert contenders(again) == ["conv", "gru"]
+    assert again.outcome.not_tried["lstm"] == NO_FINAL
 
 
-@pytest.mark.parametrize(("quality", "width"), [(0.8, 64), (0.95, 32)])
-def test_of_two_configurations_of_a_family_the_better_is_kept(quality, width, part):
+def test_it_is_so_and_who_leads_now_is_trained_where_there_is_time_for_a_short_final(part):
+    assert final(part(20.0), "gru", "conv") == {"gru", "conv"}
+    again = part(45.0)
+    assert final(again, "lstm", "gru") == {"lstm"}
+    assert contenders(again) == ["conv", "gru", "lstm"]
+
+
+@pytest.mark.parametrize(("quality", "width"), [(0.8, 64), (0.95, 32), (0.9, 32)])
+def test_of_two_configurations_of_a_family_the_better_is_kept_or_the_cheaper(quality, width, part):
     assert final(part(20.0), "gru", width=64) == {"gru"}
     again = part(20.0)
     again.context.pool.quality = {"gru": quality}
@@ -110,7 +118,7 @@ def test_who_breaks_the_budget_that_holds_now_is_not_in_the_final(part):
 
 
 def test_where_trials_are_counted_the_race_alone_decides(part):
-    final(part(0.0, trials=2), "gru")
+    final(part(20.0), "gru")
     again = part(0.0, trials=2)
     final(again, "conv")
     assert contenders(again) == ["conv"]
@@ -119,7 +127,7 @@ def test_where_trials_are_counted_the_race_alone_decides(part):
 def test_members_that_were_trained_for_the_last_time_are_kept_where_no_time_is_left(part, monkeypatch):
     monkeypatch.setattr(refit, "committee", lambda config, files: [file.stem for file in files])
     kept = []
-    for over_s, most in ((20.0, 2), (NOTHING_LEFT_S, 2), (NOTHING_LEFT_S, 1)):
+    for over_s, most in ((20.0, 1), (NOTHING_LEFT_S, 2), (20.0, 2), (NOTHING_LEFT_S, 2), (NOTHING_LEFT_S, 1)):
         search = part(over_s)
         search.context.settings = replace(search.context.settings, committee=most)
         search.context.pool.quality = {"gru": 0.9}
@@ -128,18 +136,17 @@ def test_members_that_were_trained_for_the_last_time_are_kept_where_no_time_is_l
         done = Refit(search.context).run(search.outcome.contenders[0])
         trained = [job for job in search.context.pool.jobs[before:] if job.kind == "network"]
         kept.append((done.members, done.model, len(trained)))
-    (members, model, trained), again, alone = kept
-    assert (members, trained) == (2, 2)
-    assert again == (2, model, 0)
-    assert alone == (1, model[:1], 0)
+    assert [(members, trained) for members, _, trained in kept] == [(1, 1), (1, 0), (2, 1), (2, 0), (1, 0)]
+    assert kept[0][1] == kept[1][1] == kept[4][1] == kept[2][1][:1]
+    assert kept[2][1] == kept[3][1]
 
 
-def test_a_network_that_went_on_behind_a_baseline_has_gone_on_where_no_time_is_left(part):
-    trained = []
+def test_a_network_that_went_on_behind_a_baseline_is_in_the_final_as_it_became(part):
+    keys = []
     for over_s in (20.0, NOTHING_LEFT_S):
         search = part(over_s)
         final(search, "gru")
-        before = len(search.context.pool.jobs)
         went = Finals(search.context, Race(Rungs((2,), 1.0, 1), True)).go_on(search.outcome.contenders[0], ahead=0.91)
-        trained.append((went, len(search.context.pool.jobs) - before))
-    assert trained == [(True, 2), (True, 0)]
+        keys.append((went, search.outcome.contenders[0].keys))
+    (went, longer), (again, found) = keys
+    assert went and not again and longer == found

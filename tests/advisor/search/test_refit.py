@@ -95,6 +95,18 @@ def test_forecasters_that_go_on_are_more_where_a_short_last_training_of_each_fit
     assert last._committee(gated, chosen, last._further(gated, chosen))[0] == members
 
 
+@pytest.mark.parametrize(("asked", "members"), [(None, MOST_MEMBERS), (10, 10)])
+def test_where_the_final_ended_early_further_forecasters_are_as_many_as_were_asked_for(asked, members, monkeypatch):
+    early = heat(20, higher=False).model_copy(update={"folds": {0: 1.0}})
+    chosen = SimpleNamespace(heats=(early, early), asked_s=25.0, keys=("a", "b"), folds={0: 1.0})
+    last = refit("forecast", left_s=1000.0, committee=asked)
+    last.context.settings.seed, last.context.say = 0, print
+    last.context.network_job = lambda gated, fold, seed, *a, **k: SimpleNamespace(key=lambda: str(seed))
+    last.context.results = SimpleNamespace(submit=lambda job: SimpleNamespace(result=Result), known=lambda job: None)
+    monkeypatch.setattr(Refit, "_allowed", lambda self, gated, most: most)
+    assert len(last._further(SimpleNamespace(family="mlp"), chosen)) == members
+
+
 def test_an_early_end_of_a_forecaster_follows_the_course_of_the_training_that_was_scored():
     early_heat = heat(20, higher=False)  # patience ended it at 100 steps in 10 s
     chosen = SimpleNamespace(heats=(early_heat, early_heat), asked_s=25.0)
