@@ -144,7 +144,7 @@ class Search:
         if chosen.parts:
             done = Ensembles(at, self._baselines).finish(chosen)
         elif chosen.gated is not None:
-            done = Refit(at).run(chosen)
+            done = Refit(at, chosen).run()
         else:
             done = self._baselines.finish(chosen)
         for line in done.says:

@@ -106,7 +106,7 @@ class Ensembles:
             if part.baseline:
                 done[part.family] = self.baselines.finish(part)
         for i, (part, count) in enumerate(networks):
-            done[part.family] = Refit(self.context, 1 / (len(networks) - i), count).run(part)
+            done[part.family] = Refit(self.context, part, 1 / (len(networks) - i), count).run()
         models: list[Part] = []
         for part in chosen.parts:
             model = done[part.family].model

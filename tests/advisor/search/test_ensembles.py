@@ -166,13 +166,13 @@ def test_every_part_is_trained_for_the_last_time_and_networks_share_the_time_tha
     class Refit:
         """Remembers what it may take."""
 
-        def __init__(self, context, share, members):
-            self.may = (share, members)
+        def __init__(self, context, part, share, members):
+            self.part, self.may = part, (share, members)
 
-        def run(self, part):
+        def run(self):
             """Return an untrained network."""
-            asked.append((part.family, *self.may))
-            return Finished(network, 1, [], (f"{part.family} was trained.",))
+            asked.append((self.part.family, *self.may))
+            return Finished(network, 1, [], (f"{self.part.family} was trained.",))
 
     monkeypatch.setattr(ensembles, "Refit", Refit)
     linear = fitted("regress")

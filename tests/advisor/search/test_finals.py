@@ -133,7 +133,7 @@ def test_members_that_were_trained_for_the_last_time_are_kept_where_no_time_is_l
         search.context.pool.quality = {"gru": 0.9}
         final(search, "gru")
         before = len(search.context.pool.jobs)
-        done = Refit(search.context).run(search.outcome.contenders[0])
+        done = Refit(search.context, search.outcome.contenders[0]).run()
         trained = [job for job in search.context.pool.jobs[before:] if job.kind == "network"]
         kept.append((done.members, done.model, len(trained)))
     assert [(members, trained) for members, _, trained in kept] == [(1, 1), (1, 0), (2, 1), (2, 0), (1, 0)]

@@ -8,17 +8,21 @@ from advisor.metrics import METRICS
 from advisor.records import CurvePoint
 from advisor.search.jobs import Result
 from advisor.search.problem import Plan
-from advisor.search.refit import AS_LONG, MOST_MEMBERS, Refit
+from advisor.search.refit import Refit
+from advisor.search.refit_plan import AS_LONG, MOST_MEMBERS, RefitPlan
 from advisor.search.rungs import FINAL_STEPS
 
 
-def refit(task, workers=2, left_s=0.0, committee=None, rows=80):
-    at = SimpleNamespace(
+def search(task, workers=2, left_s=0.0, committee=None, rows=80):
+    return SimpleNamespace(
         plan=Plan(task=task, channels=1, folds=2, length=20, horizon=2, test_words=""), metric=METRICS[task],
         by_trials=False, settings=SimpleNamespace(workers=workers, committee=committee),
         clock=SimpleNamespace(until=lambda phase: left_s), problem=SimpleNamespace(rows=range(rows)),
     )  # fmt: skip
-    return Refit(at)
+
+
+def plan(task, *heats, asked_s=None, **settings):
+    return RefitPlan(search(task, **settings), SimpleNamespace(heats=heats, asked_s=asked_s))
 
 
 def heat(best_step, steps=100, seconds=10.0, higher=True):
@@ -32,16 +36,16 @@ def heat(best_step, steps=100, seconds=10.0, higher=True):
 )
 def test_a_training_from_nothing_needs_most_of_the_time_of_what_was_scored(task, best_step, share):
     one = heat(best_step, higher=task == "classify")
-    assert refit(task)._needed_s(SimpleNamespace(heats=(one, one))) == pytest.approx(AS_LONG * 10.0 * share)
+    assert plan(task, one, one).needed_s() == pytest.approx(AS_LONG * 10.0 * share)
 
 
 def test_a_forecaster_that_goes_on_from_its_weights_needs_no_time():
-    assert refit("forecast")._needed_s(SimpleNamespace(heats=(heat(100, higher=False),))) == 0.0
+    assert plan("forecast", heat(100, higher=False)).needed_s() == 0.0
 
 
 @pytest.mark.parametrize(("members", "workers", "rounds"), [(2, 2, 1), (3, 2, 2), (1, 4, 1)])
 def test_members_beyond_the_workers_take_another_round(members, workers, rounds):
-    assert refit("classify", workers)._rounds(members) == rounds
+    assert plan("classify", workers=workers).rounds(members) == rounds
 
 
 @pytest.mark.parametrize(
@@ -56,14 +60,23 @@ def test_members_beyond_the_workers_take_another_round(members, workers, rounds)
     ],
 )
 def test_where_a_training_ends_long_before_the_time_more_members_are_trained(best_step, left_s, asked, members):
-    chosen = SimpleNamespace(heats=(heat(best_step), heat(best_step)))
-    assert refit("classify", left_s=left_s, committee=asked)._most(chosen) == members
+    found = plan("classify", heat(best_step), heat(best_step), left_s=left_s, committee=asked).most()
+    assert found == members
 
 
 @pytest.mark.parametrize(("rows", "members"), [(300, 4), (900, 2), (8000, 2)])
 def test_no_members_are_added_before_a_last_training_has_passed_twenty_times_over_the_data(rows, members):
-    chosen = SimpleNamespace(heats=(heat(100), heat(100)))  # ten steps a second
-    assert refit("classify", left_s=100.0, rows=rows)._most(chosen) == members
+    ten_a_second = heat(100)
+    assert plan("classify", ten_a_second, ten_a_second, left_s=100.0, rows=rows).most() == members
+
+
+def forecaster(one, asked_s, **settings):
+    at = search("forecast", **settings)
+    at.settings.seed, at.say = 0, print
+    at.network_job = lambda gated, fold, seed, *a, **k: SimpleNamespace(key=lambda: str(seed))
+    at.results = SimpleNamespace(submit=lambda job: SimpleNamespace(result=Result), known=lambda job: None)
+    facts = {"family": "mlp", "gated": SimpleNamespace(), "keys": ("a", "b"), "folds": {0: 1.0}}
+    return Refit(at, SimpleNamespace(heats=(one, one), asked_s=asked_s, **facts))
 
 
 @pytest.mark.parametrize(
@@ -78,42 +91,32 @@ def test_no_members_are_added_before_a_last_training_has_passed_twenty_times_ove
 )
 def test_forecasters_that_go_on_are_more_where_a_short_last_training_of_each_fits(left_s, asked, members, monkeypatch):
     late = heat(100, higher=False).model_copy(update={"folds": {0: 1.0}})
-    chosen = SimpleNamespace(heats=(late, late), asked_s=12.0, keys=("a", "b"), folds={0: 1.0})
-    last, left = refit("forecast", committee=asked), [left_s]
+    last, left = forecaster(late, asked_s=12.0, committee=asked), [left_s]
 
     def trained(job):
         left[0] -= 7.0  # two side by side, and what scoring takes
         return SimpleNamespace(result=Result)
 
     last.context.clock.until = lambda phase: left[0]
-    last.context.settings.seed, last.context.say = 0, print
-    last.context.network_job = lambda gated, fold, seed, *a, **k: SimpleNamespace(key=lambda: str(seed))
-    last.context.results = SimpleNamespace(submit=trained, known=lambda job: None)
-    monkeypatch.setattr(Refit, "_allowed", lambda self, gated, most: most)
-    monkeypatch.setattr(Refit, "_score", lambda self, gated, chosen, keys: Result(folds={0: 0.9}))
-    gated = SimpleNamespace(family="mlp")
-    assert last._committee(gated, chosen, last._further(gated, chosen))[0] == members
+    last.context.results.submit = trained
+    monkeypatch.setattr(Refit, "_allowed", lambda self, most: most)
+    monkeypatch.setattr(Refit, "_score", lambda self, keys: Result(folds={0: 0.9}))
+    assert last._committee(last._further(), ready=0)[0] == members
 
 
 @pytest.mark.parametrize(("asked", "members"), [(None, MOST_MEMBERS), (10, 10)])
 def test_where_the_final_ended_early_further_forecasters_are_as_many_as_were_asked_for(asked, members, monkeypatch):
     early = heat(20, higher=False).model_copy(update={"folds": {0: 1.0}})
-    chosen = SimpleNamespace(heats=(early, early), asked_s=25.0, keys=("a", "b"), folds={0: 1.0})
-    last = refit("forecast", left_s=1000.0, committee=asked)
-    last.context.settings.seed, last.context.say = 0, print
-    last.context.network_job = lambda gated, fold, seed, *a, **k: SimpleNamespace(key=lambda: str(seed))
-    last.context.results = SimpleNamespace(submit=lambda job: SimpleNamespace(result=Result), known=lambda job: None)
-    monkeypatch.setattr(Refit, "_allowed", lambda self, gated, most: most)
-    assert len(last._further(SimpleNamespace(family="mlp"), chosen)) == members
+    monkeypatch.setattr(Refit, "_allowed", lambda self, most: most)
+    assert len(forecaster(early, asked_s=25.0, left_s=1000.0, committee=asked)._further()) == members
 
 
 def test_an_early_end_of_a_forecaster_follows_the_course_of_the_training_that_was_scored():
     early_heat = heat(20, higher=False)  # patience ended it at 100 steps in 10 s
-    chosen = SimpleNamespace(heats=(early_heat, early_heat), asked_s=25.0)
-    steps, early = refit("forecast")._steps(chosen)
-    assert early and steps == 22
-    assert refit("forecast")._whole_steps(chosen) == 250
-    assert refit("forecast")._whole_steps(SimpleNamespace(heats=chosen.heats, asked_s=None)) == FINAL_STEPS
+    found = plan("forecast", early_heat, early_heat, asked_s=25.0)
+    assert found.steps() == (22, True)
+    assert found.whole_steps() == 250
+    assert plan("forecast", early_heat, early_heat).whole_steps() == FINAL_STEPS
 
 
 @pytest.mark.parametrize(
@@ -128,4 +131,4 @@ def test_an_early_end_of_a_forecaster_follows_the_course_of_the_training_that_wa
 def test_a_score_that_is_soon_equal_to_the_best_and_stays_so_asks_for_no_longer_training(ended, rows, settled, steps):
     looks = [CurvePoint(step=s, seconds=1, train_loss=1, quality=q) for s, q in ((20, 0.8), (60, 0.5), (ended, 0.8))]
     flat = Result(seconds=10.0, steps=ended, curve=tuple(looks), settled=settled)
-    assert refit("classify", rows=rows)._steps(SimpleNamespace(heats=(flat, flat))) == (steps, True)
+    assert plan("classify", flat, flat, rows=rows).steps() == (steps, True)
