@@ -37,10 +37,11 @@ class BaseJob(BaseModel):
 
     def key(self) -> str:
         """Return the hash of what this job computes: the same in every part of a run, whatever its clock."""
-        facts = self.model_dump(mode="json", exclude={"folder", "deadline", "begin_by"})
-        if facts.get("limit_s") is None:
-            facts.pop("limit_s", None)
-        return hashlib.sha256(json.dumps(_timeless(facts), sort_keys=True).encode()).hexdigest()[:20]
+        return hashlib.sha256(json.dumps(self.facts(), sort_keys=True).encode()).hexdigest()[:20]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the result depends on, as JSON."""
+        return self.model_dump(mode="json", exclude={"folder", "deadline", "begin_by"})
 
     def weights(self) -> Path:
         """Return where the weights go."""
@@ -71,6 +72,15 @@ class NetworkJob(BaseJob):
     limit_s: float | None = None
     """Time limit of the run that the final and the last training are made for, if not the first one; see `limits`."""
     device: str = "cpu"
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the result depends on, without how long it may train by the clock, which is another each time."""
+        facts = super().facts()
+        if self.limit_s is None:
+            del facts["limit_s"]
+        if self.train.seconds is not None:
+            facts["train"] = {k: v for k, v in facts["train"].items() if k not in ("seconds", "max_steps")}
+        return facts
 
 
 class BaselineJob(BaseJob):
@@ -167,12 +177,3 @@ def fold_name(fold: int) -> str:
 def progress_of(folder: str | Path, key: str) -> Path:
     """Return the progress that job `key` left."""
     return Path(folder) / f"{key}.progress.safetensors"
-
-
-def _timeless(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the facts without how long it may train by the clock: another part of the run has another clock."""
-    settings = facts.get("train")
-    if settings and settings["seconds"] is not None:
-        settings = {name: value for name, value in settings.items() if name not in ("seconds", "max_steps")}
-        return {**facts, "train": settings}
-    return facts
