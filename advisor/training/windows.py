@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from advisor.data.stack import SeriesStack
+from advisor.training.augment import replaced
 from advisor.training.config import Batch, Batches, TrainConfig
 
 MOST_ON_DEVICE = 2**31
@@ -17,7 +18,7 @@ MOST_ON_DEVICE = 2**31
 
 
 def window_batches(
-    series: Sequence[np.ndarray], look_back: int, horizon: int, config: TrainConfig, device: str
+    series: Sequence[np.ndarray], look_back: int, horizon: int, config: TrainConfig, device: str, season: int = 1
 ) -> Batches:
     """Return a source of random windows over all series; short series repeat their first row in front.
 
@@ -25,8 +26,9 @@ def window_batches(
         series: Each (length, C), at least one row; channel 0 is the target.
         look_back: Steps of a window.
         horizon: Steps to forecast.
-        config: Its `batch` is read.
+        config: Its `batch` and `replaced` are read.
         device: Where the batches go.
+        season: Steps from which values are taken that replace others.
 
     Returns:
         Source of x (batch, look_back, C), lengths (batch,), y (batch, horizon).
@@ -49,6 +51,9 @@ def window_batches(
         start = last[which] - need - from_end
         steps = torch.maximum(start[:, None] + within, first[which, None])
         values = flat[steps.to(home)].to(device)
-        return values[:, :look_back], lengths, values[:, look_back:, 0]
+        past = values[:, :look_back]
+        if config.replaced:
+            past = replaced(past, season, config.replaced, generator)
+        return past, lengths, values[:, look_back:, 0]
 
     return draw

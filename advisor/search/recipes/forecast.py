@@ -46,6 +46,9 @@ STARTS: dict[Kind, Start] = {
 }
 FEW_STEPS = 500
 """Steps of all series together below which a model starts small, with dropout and a lower learning rate."""
+REPLACED, MANY_STEPS = 0.1, 200_000
+"""Share of the past that is replaced in training (`advisor.training.augment`), and steps of all series together from
+which on nothing is: what is not learnt by heart in the time there is only becomes harder to learn."""
 
 
 def look_back_of(plan: Plan, factor: float = 1.0) -> int:
@@ -106,4 +109,5 @@ def training(family: str, knobs: Knobs, plan: Plan, units: int, seconds: float |
         seconds=seconds,
         max_steps=max_steps,
         early_looks=True,
+        replaced=REPLACED if plan.length * plan.series < MANY_STEPS else 0.0,
     )

@@ -123,3 +123,10 @@ def test_the_exported_file_answers_as_the_model_does(family, nonnegative, tmp_pa
 def test_many_short_series_are_not_few_windows():
     panel = PLAN.model_copy(update={"series": 400})
     assert forecast.start("mlp", panel) == forecast.start("mlp", LONG)
+
+
+@pytest.mark.parametrize(("length", "series", "share"), [(60, 1, 0.1), (17_000, 7, 0.1), (900, 400, 0.0)])
+def test_the_past_is_changed_in_training_where_there_is_little_of_it(length, series, share):
+    plan = PLAN.model_copy(update={"length": length, "series": series})
+    settings = forecast.training("mlp", forecast.start("mlp", plan), plan, 10, None, 100)
+    assert settings.replaced == share

@@ -1,13 +1,14 @@
-"""Augmentation changes sizes about the mean and adds little noise; batches go through all series in turn."""
+"""Inputs change in size about the mean and by a little noise, or a season away; batches go through all series in turn."""
 
 import numpy as np
 import pytest
 import torch
 
 from advisor.data.rows import Rows
-from advisor.training.augment import JITTER, SCALE, Spread, augmented
+from advisor.training.augment import JITTER, SCALE, Spread, augmented, replaced
 from advisor.training.config import TrainConfig
 from advisor.training.rows import row_batches
+from advisor.training.windows import window_batches
 
 
 def series(offset=500.0, n=400):
@@ -48,3 +49,35 @@ def test_a_batch_ends_with_its_longest_series_and_repeats_with_the_seed(augment)
     first, second = (row_batches(rows(), config, "cpu")(torch.Generator().manual_seed(3)) for _ in range(2))
     assert first[0].shape == (10, 60, 2)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("season", "taken"), [(2, [2, 3, 0, 1, 2, 3, 4]), (1, [1, 0, 1, 2, 3, 4, 5]), (9, [3, 4, 5, 0, 1, 2, 3])]
+)
+def test_a_value_is_replaced_by_that_of_a_season_before_and_in_the_first_season_after(season, taken):
+    x = torch.arange(7.0).expand(2, 7)[..., None] + torch.tensor([0.0, 100.0])
+    out = replaced(x, season, 1.0, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(out[..., 0], torch.tensor(taken, dtype=torch.float32).expand(2, 7))
+    torch.testing.assert_close(out[..., 1], x[..., 1])
+
+
+def test_a_series_that_repeats_itself_is_not_changed_by_it():
+    x = torch.arange(6.0).repeat(1, 8)[..., None]
+    torch.testing.assert_close(replaced(x, 6, 0.5, torch.Generator().manual_seed(0)), x)
+
+
+@pytest.mark.parametrize("steps", [1, 400])
+def test_a_share_of_the_values_is_replaced_and_a_window_of_one_step_is_left_alone(steps):
+    x = torch.randn(50, steps, 1, generator=torch.Generator().manual_seed(0))
+    changed = (replaced(x, 24, 0.1, torch.Generator().manual_seed(1)) != x).float().mean()
+    assert changed == pytest.approx(0.1 if steps > 1 else 0.0, abs=0.01)
+
+
+def test_windows_are_changed_in_their_past_alone_where_that_is_asked_for():
+    series, futures = (np.arange(200, dtype=np.float32)[:, None],), []
+    for share in (0.0, 0.5):
+        draw = window_batches(series, 20, 4, TrainConfig(batch=32, replaced=share), "cpu", season=5)
+        past, _, future = draw(torch.Generator().manual_seed(0))
+        assert bool((past[:, 1:, 0] - past[:, :-1, 0] == 1).all()) == (share == 0.0)
+        futures.append(future)
+    torch.testing.assert_close(*futures)
