@@ -1,4 +1,4 @@
-"""Inputs change in size and by a little noise, or are those of a season before; batches go through all series in turn."""
+"""Inputs change in size and by a little noise, or are those of a season before; batches go through all series."""
 
 import numpy as np
 import pytest
