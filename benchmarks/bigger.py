@@ -78,7 +78,7 @@ def stepped(room: Path) -> dict[str, float]:
     ).build()  # fmt: skip
     config = TrainConfig(batch=BATCH, max_steps=STEPS)
     fit_units(model, series)
-    batches = window_batches(series, LOOK_BACK, HORIZON, config, "cpu")
+    batches = window_batches(series, LOOK_BACK, HORIZON, plan.season, config, "cpu")
     generator = torch.Generator().manual_seed(0)
     began = time.process_time()
     for _ in range(STEPS):

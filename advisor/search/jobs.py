@@ -74,10 +74,15 @@ class NetworkJob(BaseJob):
     device: str = "cpu"
 
     def facts(self) -> dict[str, Any]:
-        """Return what the result depends on, without how long it may train by the clock, which is another each time."""
+        """Return what the result depends on, without how long it may train by the clock, which is another each time.
+
+        What came later than the first runs is left out where it asks for nothing: they know no such field.
+        """
         facts = super().facts()
         if self.limit_s is None:
             del facts["limit_s"]
+        if not self.train.replaced:
+            del facts["train"]["replaced"]
         if self.train.seconds is not None:
             facts["train"] = {k: v for k, v in facts["train"].items() if k not in ("seconds", "max_steps")}
         return facts

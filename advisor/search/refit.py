@@ -1,11 +1,11 @@
 """The last training: the chosen one on all data, by all workers, as a committee where that is allowed.
 
 W workers train W members. Where one training ends long before the time does, there are more, in rounds, up to
-`MOST_MEMBERS`; forecasters are first trained from further seeds as in the final. Those that go on from the final's
-weights get W more members where the time does for it: one round more as in the final, then shorter last trainings
-(`refit_plan` says how many and how long). A committee is scored before the last training, made of the trainings of the
-final, so that the reported quality is of the same kind of model as the one that is kept; its cost is measured against
-the budget.
+`MOST_MEMBERS` or as many as were asked for; forecasters are first trained from further seeds as in the final. Those
+that go on from the final's weights get W more members where the time does for it: one round more as in the final, then
+shorter last trainings (`refit_plan` says how many and how long). A committee is scored before the last training, made
+of the trainings of the final, so that the reported quality is of the same kind of model as the one that is kept; its
+cost is measured against the budget.
 
 In a resumed run, members that an earlier part of it has trained are taken, however little time is left.
 """
@@ -70,18 +70,18 @@ class Refit:
         members, judged, says = self._committee(keys, ready)
         short = plan.short(members - ready)
         if short and ready and not self.members:
+            members, judged, says = self._committee(keys[:ready], ready)
+            says.append(f"{short}; what an earlier part of the run has trained is kept.")
             keys, short = keys[:ready], ""
-            members, judged, says = self._committee(keys, ready)
         test = list(judged.test) if judged else self.chosen.test
         if short:
             says.append(f"{short}; the weights of the final are kept.")
             return self._finished(keys[:members], test, says)
         if members > ready:
             steps, early = plan.steps()
-            at.say(
-                f"refit: {members} x {self.chosen.family} on all data" + (f", {steps} steps at most" if early else "")
-            )
-        jobs = self._jobs(keys, members)
+            most = f", {steps} steps at most" if early else ""
+            at.say(f"refit: {members} x {self.chosen.family} on all data{most}")
+        jobs = self._jobs(keys, members, members - ready)
         results = [future.result() for future in [at.results.submit(job) for job in jobs]]
         if failed := next((r.failed for r in results if r.failed), ""):
             says.append(f"The last training on all data failed ({failed}); the weights of the final are kept.")
@@ -98,7 +98,7 @@ class Refit:
         """Return how many members an earlier part of the run has trained for the last time."""
         if self.context.by_trials:  # as many again, without asking
             return 0
-        return self._known(self._jobs(keys, len(keys)))
+        return self._known(self._jobs(keys, len(keys), len(keys)))
 
     def _known(self, jobs: list[NetworkJob]) -> int:
         """Return how many of the jobs, from the first on, were done by an earlier part of the run."""
@@ -180,10 +180,10 @@ class Refit:
         )
         return at.results.submit(job).result()
 
-    def _jobs(self, keys: tuple[str, ...], members: int) -> list[NetworkJob]:
-        """Return the last trainings; `keys` are those of the final's."""
+    def _jobs(self, keys: tuple[str, ...], members: int, missing: int) -> list[NetworkJob]:
+        """Return the last trainings, of which so many are not done; `keys` are those of the final's."""
         at, plan = self.context, self.plan
-        share = None if at.by_trials else plan.left_s() / plan.rounds(members) or LEAST_REFIT_S
+        share = None if at.by_trials else plan.left_s() / max(1, plan.rounds(missing)) or LEAST_REFIT_S
         steps, early = plan.steps()
         whole, until = steps, 1.0
         if early and at.plan.task != "classify":

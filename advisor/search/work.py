@@ -68,7 +68,7 @@ def run_network(job: NetworkJob, problem: Problem) -> Result:
     if isinstance(data, Rows):
         batches = row_batches(data, job.train, job.device)
     else:
-        batches = window_batches(data, look_back, plan.horizon, job.train, job.device, plan.season)
+        batches = window_batches(data, look_back, plan.horizon, plan.season, job.train, job.device)
     judged = folds_judged(plan, job.fold) if isinstance(job.fold, int) else []
     parts = {k: problem.judged(k, look_back) for k in judged}
     answer = answering(model)

@@ -43,19 +43,27 @@ def augmented(x: Series, spread: Spread, generator: torch.Generator) -> Series:
     return spread.mean + (x - spread.mean) * factor + spread.deviation * noise
 
 
-def replaced(x: Series, season: int, share: float, generator: torch.Generator) -> Series:
+def replaced(x: Series, season: int, share: float, generator: torch.Generator, begin: Lengths | None = None) -> Series:
     """Return windows of which a share of channel 0 holds the values a season before, in the first season after.
+
+    A window of less than two seasons takes the values of the steps beside, since half a season away the opposite is
+    usual. A window whose target would become constant is left as it is: it has no unit.
 
     Args:
         x: Raw windows (B, L, C); the target is channel 0.
-        season: Steps; half a window where that is shorter.
+        season: Steps; 1 where there is none.
         share: Of the values, each drawn for itself.
         generator: On the CPU, whatever the device of `x`.
+        begin: Steps (B,) at the front of each window that are before its series; they are left alone. None: 0.
     """
     target = x[..., 0]
-    season = min(season, target.shape[1] // 2)
-    if season == 0:
-        return x
-    other = torch.cat([target[:, season : 2 * season], target[:, :-season]], 1)
-    drawn = (torch.rand(target.shape, generator=generator) < share).to(x.device)
-    return torch.cat([torch.where(drawn, other, target)[..., None], x[..., 1:]], 2)
+    steps = target.shape[1]
+    season = season if 2 * season <= steps else 1
+    at = torch.arange(steps, device=x.device)
+    first = torch.zeros(len(x), 1, dtype=torch.int64) if begin is None else begin[:, None]
+    first = first.to(x.device)
+    other = torch.where(at - season >= first, at - season, at + season)
+    drawn = (torch.rand(target.shape, generator=generator) < share).to(x.device) & (at >= first) & (other < steps)
+    changed = target.gather(1, torch.where(drawn, other, at))
+    constant = (changed == changed[:, :1]).all(1, keepdim=True)
+    return torch.cat([torch.where(constant, target, changed)[..., None], x[..., 1:]], 2)

@@ -18,7 +18,7 @@ MOST_ON_DEVICE = 2**31
 
 
 def window_batches(
-    series: Sequence[np.ndarray], look_back: int, horizon: int, config: TrainConfig, device: str, season: int = 1
+    series: Sequence[np.ndarray], look_back: int, horizon: int, season: int, config: TrainConfig, device: str
 ) -> Batches:
     """Return a source of random windows over all series; short series repeat their first row in front.
 
@@ -26,9 +26,9 @@ def window_batches(
         series: Each (length, C), at least one row; channel 0 is the target.
         look_back: Steps of a window.
         horizon: Steps to forecast.
+        season: Steps between a value and the one that replaces it, where that is asked for.
         config: Its `batch` and `replaced` are read.
         device: Where the batches go.
-        season: Steps from which values are taken that replace others.
 
     Returns:
         Source of x (batch, look_back, C), lengths (batch,), y (batch, horizon).
@@ -53,7 +53,8 @@ def window_batches(
         values = flat[steps.to(home)].to(device)
         past = values[:, :look_back]
         if config.replaced:
-            past = replaced(past, season, config.replaced, generator)
+            begin = (first[which] - start).clamp(0, look_back)
+            past = replaced(past, season, config.replaced, generator, begin)
         return past, lengths, values[:, look_back:, 0]
 
     return draw

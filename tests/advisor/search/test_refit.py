@@ -132,3 +132,11 @@ def test_a_score_that_is_soon_equal_to_the_best_and_stays_so_asks_for_no_longer_
     looks = [CurvePoint(step=s, seconds=1, train_loss=1, quality=q) for s, q in ((20, 0.8), (60, 0.5), (ended, 0.8))]
     flat = Result(seconds=10.0, steps=ended, curve=tuple(looks), settled=settled)
     assert plan("classify", flat, flat, rows=rows).steps() == (steps, True)
+
+
+@pytest.mark.parametrize(("missing", "seconds"), [(4, 5.0), (2, 10.0), (0, 10.0)])
+def test_the_time_that_is_left_is_shared_by_the_trainings_that_are_missing(missing, seconds):
+    last, asked = forecaster(heat(100, higher=False), asked_s=12.0, left_s=10.0), []
+    last.context.network_job = lambda gated, fold, seed, phase, share, *a, **k: asked.append(share)
+    last._jobs(("a", "b", "c", "d"), 4, missing)
+    assert asked == [seconds] * 4

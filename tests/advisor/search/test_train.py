@@ -136,7 +136,7 @@ def test_a_score_that_is_not_a_number_is_a_failure_with_a_reason():
 
 def test_windows_are_cut_from_one_series_each():
     series = tuple(np.full((20, 1), i, np.float32) for i in range(5))
-    draw = window_batches(series, 6, 3, TrainConfig(batch=64), "cpu")
+    draw = window_batches(series, 6, 3, 1, TrainConfig(batch=64), "cpu")
     x, lengths, y = draw(torch.Generator().manual_seed(0))
     assert x.shape == (64, 6, 1)
     assert y.shape == (64, 3)
@@ -145,7 +145,7 @@ def test_windows_are_cut_from_one_series_each():
 
 
 def test_a_short_series_repeats_its_first_value():
-    draw = window_batches((np.array([[5.0], [7.0]], np.float32),), 3, 1, TrainConfig(batch=2), "cpu")
+    draw = window_batches((np.array([[5.0], [7.0]], np.float32),), 3, 1, 1, TrainConfig(batch=2), "cpu")
     x, _, y = draw(torch.Generator())
     assert x[0, :, 0].tolist() == [5, 5, 5]
     assert y[0].tolist() == pytest.approx([7])

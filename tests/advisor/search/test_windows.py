@@ -36,7 +36,7 @@ def every_window(series):
 
 def test_drawn_windows_are_all_windows_each_as_likely_as_any_other():
     series = numbered((9, 0, 3, 20, 7, 1))
-    draw = window_batches(series, LOOK_BACK, HORIZON, TrainConfig(batch=4096), "cpu")
+    draw = window_batches(series, LOOK_BACK, HORIZON, 1, TrainConfig(batch=4096), "cpu")
     x, lengths, y = draw(torch.Generator().manual_seed(0))
     assert x.shape == (4096, LOOK_BACK, 2)
     assert (lengths == LOOK_BACK).all()
@@ -52,7 +52,7 @@ def test_drawn_windows_are_all_windows_each_as_likely_as_any_other():
 def test_a_stack_and_a_list_of_arrays_give_the_same_batches():
     series = numbered((30, 12, 4)).shortened(2)
     draws = [
-        window_batches(one, LOOK_BACK, HORIZON, TrainConfig(batch=16), "cpu")(torch.Generator().manual_seed(3))
+        window_batches(one, LOOK_BACK, HORIZON, 1, TrainConfig(batch=16), "cpu")(torch.Generator().manual_seed(3))
         for one in (series, [one.copy() for one in series])
     ]
     for a, b in zip(*draws, strict=True):

@@ -52,11 +52,19 @@ def test_a_batch_ends_with_its_longest_series_and_repeats_with_the_seed(augment)
 
 
 @pytest.mark.parametrize(
-    ("season", "taken"), [(2, [2, 3, 0, 1, 2, 3, 4]), (1, [1, 0, 1, 2, 3, 4, 5]), (9, [3, 4, 5, 0, 1, 2, 3])]
+    ("season", "begin", "taken"),
+    [
+        (2, 0, [2, 3, 0, 1, 2, 3, 4]),
+        (1, 0, [1, 0, 1, 2, 3, 4, 5]),
+        (3, 0, [3, 4, 5, 0, 1, 2, 3]),
+        (4, 0, [1, 0, 1, 2, 3, 4, 5]),  # there are no two seasons
+        (2, 3, [0, 1, 2, 5, 6, 3, 4]),  # the series begins at the fourth step
+        (3, 3, [0, 1, 2, 6, 4, 5, 3]),
+    ],
 )
-def test_a_value_is_replaced_by_that_of_a_season_before_and_in_the_first_season_after(season, taken):
+def test_a_value_is_replaced_by_that_of_a_season_before_and_in_the_first_season_after(season, begin, taken):
     x = torch.arange(7.0).expand(2, 7)[..., None] + torch.tensor([0.0, 100.0])
-    out = replaced(x, season, 1.0, torch.Generator().manual_seed(0))
+    out = replaced(x, season, 1.0, torch.Generator().manual_seed(0), torch.tensor([begin, begin]))
     torch.testing.assert_close(out[..., 0], torch.tensor(taken, dtype=torch.float32).expand(2, 7))
     torch.testing.assert_close(out[..., 1], x[..., 1])
 
@@ -73,11 +81,22 @@ def test_a_share_of_the_values_is_replaced_and_a_window_of_one_step_is_left_alon
     assert changed == pytest.approx(0.1 if steps > 1 else 0.0, abs=0.01)
 
 
+def test_a_window_whose_only_movement_would_be_lost_is_left_alone():
+    x = torch.zeros(1, 8, 1).index_fill(1, torch.tensor([5]), 1.0)
+    assert torch.equal(replaced(x[:, :7], 2, 1.0, torch.Generator()), x[:, :7])
+
+
 def test_windows_are_changed_in_their_past_alone_where_that_is_asked_for():
     series, futures = (np.arange(200, dtype=np.float32)[:, None],), []
     for share in (0.0, 0.5):
-        draw = window_batches(series, 20, 4, TrainConfig(batch=32, replaced=share), "cpu", season=5)
+        draw = window_batches(series, 20, 4, 5, TrainConfig(batch=32, replaced=share), "cpu")
         past, _, future = draw(torch.Generator().manual_seed(0))
         assert bool((past[:, 1:, 0] - past[:, :-1, 0] == 1).all()) == (share == 0.0)
         futures.append(future)
     torch.testing.assert_close(*futures)
+
+
+def test_the_front_of_a_short_series_is_left_alone():
+    series = (np.arange(1, 9, dtype=np.float32)[:, None],)
+    past, _, _ = window_batches(series, 20, 2, 2, TrainConfig(batch=64, replaced=0.9), "cpu")(torch.Generator())
+    assert (past[:, :14] == 1).all() and not (past[:, 14:, 0] == torch.arange(1, 7)).all()
