@@ -43,8 +43,8 @@ def augmented(x: Series, spread: Spread, generator: torch.Generator) -> Series:
     return spread.mean + (x - spread.mean) * factor + spread.deviation * noise
 
 
-def replaced(x: Series, season: int, share: float, generator: torch.Generator, begin: Lengths | None = None) -> Series:
-    """Return windows of which a share of channel 0 holds the values a season before, in the first season after.
+def replace_(x: Series, season: int, share: float, generator: torch.Generator, begin: Lengths | None = None) -> None:
+    """Let about a share of channel 0 hold the values a season before, in the first season after; in place.
 
     A window of less than two seasons takes the values of the steps beside, since half a season away the opposite is
     usual. A window whose target would become constant is left as it is: it has no unit.
@@ -52,18 +52,21 @@ def replaced(x: Series, season: int, share: float, generator: torch.Generator, b
     Args:
         x: Raw windows (B, L, C); the target is channel 0.
         season: Steps; 1 where there is none.
-        share: Of the values, each drawn for itself.
+        share: Of the values; as many are drawn, some of them twice.
         generator: On the CPU, whatever the device of `x`.
         begin: Steps (B,) at the front of each window that are before its series; they are left alone. None: 0.
     """
     target = x[..., 0]
     steps = target.shape[1]
     season = season if 2 * season <= steps else 1
-    at = torch.arange(steps, device=x.device)
-    first = torch.zeros(len(x), 1, dtype=torch.int64) if begin is None else begin[:, None]
-    first = first.to(x.device)
+    drawn = torch.randint(target.numel(), (round(share * target.numel()),), generator=generator)
+    window = drawn // steps
+    at = drawn - window * steps
+    first = torch.zeros((), dtype=torch.int64) if begin is None else begin[window]
     other = torch.where(at - season >= first, at - season, at + season)
-    drawn = (torch.rand(target.shape, generator=generator) < share).to(x.device) & (at >= first) & (other < steps)
-    changed = target.gather(1, torch.where(drawn, other, at))
-    constant = (changed == changed[:, :1]).all(1, keepdim=True)
-    return torch.cat([torch.where(constant, target, changed)[..., None], x[..., 1:]], 2)
+    other = torch.where((at >= first) & (other < steps), other, at)
+    window, at, other = window.to(x.device), at.to(x.device), other.to(x.device)
+    before, after = target[window, at], target[window, other]
+    target[window, at] = after
+    lowest, highest = torch.aminmax(target, dim=1)
+    target[window, at] = torch.where((lowest == highest)[window], before, after)

@@ -27,7 +27,7 @@ class TrainConfig(BaseModel):
     augment: bool = True
     """classify, regress: scale and jitter the inputs a little."""
     replaced: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """forecast: share of the target's past that is replaced by values one season away; see `augment.replaced`."""
+    """forecast: share of the target's past that is replaced by values one season away; see `augment.replace_`."""
     max_steps: Annotated[int, Field(ge=1)] = 300
     seconds: Annotated[float, Field(gt=0)] | None = None
     """Of the whole training, with all its rungs; None: steps alone count, as they do for `max_steps`."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from advisor.data.stack import SeriesStack
-from advisor.training.augment import replaced
+from advisor.training.augment import replace_
 from advisor.training.config import Batch, Batches, TrainConfig
 
 MOST_ON_DEVICE = 2**31
@@ -40,7 +40,7 @@ def window_batches(
     flat = torch.from_numpy(stack.flat).to(home)
     first, last = torch.from_numpy(stack.begin), torch.from_numpy(stack.end)
     counts = torch.cumsum((last - first - need + 1).clamp_min(1), 0)
-    total = int(counts[-1])
+    total, short = int(counts[-1]), bool((last - first < need).any())
     within = torch.arange(need)
     lengths = torch.full((config.batch,), look_back, device=device)
 
@@ -53,8 +53,8 @@ def window_batches(
         values = flat[steps.to(home)].to(device)
         past = values[:, :look_back]
         if config.replaced:
-            begin = (first[which] - start).clamp(0, look_back)
-            past = replaced(past, season, config.replaced, generator, begin)
+            begin = (first[which] - start).clamp_min(0) if short else None
+            replace_(past, season, config.replaced, generator, begin)
         return past, lengths, values[:, look_back:, 0]
 
     return draw

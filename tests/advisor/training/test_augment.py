@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from advisor.data.rows import Rows
-from advisor.training.augment import JITTER, SCALE, Spread, augmented, replaced
+from advisor.training.augment import JITTER, SCALE, Spread, augmented, replace_
 from advisor.training.config import TrainConfig
 from advisor.training.rows import row_batches
 from advisor.training.windows import window_batches
@@ -51,6 +51,12 @@ def test_a_batch_ends_with_its_longest_series_and_repeats_with_the_seed(augment)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def replaced(x, season, share, begin=0, seed=0):
+    out = x.clone()
+    replace_(out, season, share, torch.Generator().manual_seed(seed), torch.full((len(x),), begin))
+    return out
+
+
 @pytest.mark.parametrize(
     ("season", "begin", "taken"),
     [
@@ -64,26 +70,26 @@ def test_a_batch_ends_with_its_longest_series_and_repeats_with_the_seed(augment)
 )
 def test_a_value_is_replaced_by_that_of_a_season_before_and_in_the_first_season_after(season, begin, taken):
     x = torch.arange(7.0).expand(2, 7)[..., None] + torch.tensor([0.0, 100.0])
-    out = replaced(x, season, 1.0, torch.Generator().manual_seed(0), torch.tensor([begin, begin]))
+    out = replaced(x, season, 20.0, begin)
     torch.testing.assert_close(out[..., 0], torch.tensor(taken, dtype=torch.float32).expand(2, 7))
     torch.testing.assert_close(out[..., 1], x[..., 1])
 
 
 def test_a_series_that_repeats_itself_is_not_changed_by_it():
     x = torch.arange(6.0).repeat(1, 8)[..., None]
-    torch.testing.assert_close(replaced(x, 6, 0.5, torch.Generator().manual_seed(0)), x)
+    torch.testing.assert_close(replaced(x, 6, 0.5), x)
 
 
 @pytest.mark.parametrize("steps", [1, 400])
 def test_a_share_of_the_values_is_replaced_and_a_window_of_one_step_is_left_alone(steps):
     x = torch.randn(50, steps, 1, generator=torch.Generator().manual_seed(0))
-    changed = (replaced(x, 24, 0.1, torch.Generator().manual_seed(1)) != x).float().mean()
+    changed = (replaced(x, 24, 0.1) != x).float().mean()
     assert changed == pytest.approx(0.1 if steps > 1 else 0.0, abs=0.01)
 
 
 def test_a_window_whose_only_movement_would_be_lost_is_left_alone():
     x = torch.zeros(1, 8, 1).index_fill(1, torch.tensor([5]), 1.0)
-    assert torch.equal(replaced(x[:, :7], 2, 1.0, torch.Generator()), x[:, :7])
+    assert torch.equal(replaced(x[:, :7], 2, 20.0), x[:, :7])
 
 
 def test_windows_are_changed_in_their_past_alone_where_that_is_asked_for():
