@@ -85,7 +85,8 @@ def _find_dates(table: Table, options: ReadOptions) -> tuple[tuple[str, ...], Ti
         cells = table.cells(name)
         times = parse_times(cells, name, table.lines) if table.kinds[name] != "empty" else None
         numbers = times is not None and not times.dates and not options.id and not ID_NAMES & set(lower)
-        if times is not None and numbers and len(np.unique(times.stamps)) < len(times.stamps):
+        repeated = times is not None and numbers and len(np.unique(times.stamps)) < len(times.stamps)
+        if times is not None and repeated and not _in_words(table, times.stamps, options):
             notes.append(f"Column {name!r} holds numbers that repeat, and was not taken for time.")
             continue
         if times is not None:
@@ -243,6 +244,14 @@ def _told_apart(table: Table, stamps: np.ndarray, without: set[str], together: i
         return True
     pairs = combinations(found[:MOST_TRIED], 2) if together > 1 else ()
     return any(repeats(a.astype(np.int64) * (int(b.max()) + 1) + b, stamps) == 0 for a, b in pairs)
+
+
+def _in_words(table: Table, stamps: np.ndarray, options: ReadOptions) -> bool:
+    """Return whether a column of text tells all rows of the same step number apart, and a tenth of the rows repeat."""
+    texts = [name for name in table.names if table.kinds[name] == "text" and name not in options.target]
+    found = [codes for name in texts if (codes := id_codes(table, name)) is not None]
+    often = 10 * len(np.unique(stamps)) <= 9 * len(stamps)
+    return often and any(repeats(codes, stamps) == 0 for codes in found)
 
 
 def _finest_first(table: Table, candidates: list[str]) -> list[str]:

@@ -303,3 +303,16 @@ def test_a_year_and_a_month_are_the_time_of_ids_in_two_columns_in_any_order(tmp_
     table = table.assign(year=table["date"].dt.year, month=table["date"].dt.month).drop(columns="date")
     data = read(written(table.sort_values(by, kind="stable"), tmp_path))
     assert data.freq == "MS" and sorted(data.ids) == [f"{s}/{i}" for s in (1, 2, 3) for i in (4, 5)]
+
+
+def test_years_that_repeat_are_time_where_a_column_of_text_tells_their_rows_apart(tmp_path):
+    table = crossed(("firm", ["US Steel", "IBM", "Goodyear"]), ("year", range(1935, 1955)))
+    data = read(written(table[["sales", "firm", "year"]], tmp_path))
+    assert (data.ids, data.id_columns) == (("US Steel", "IBM", "Goodyear"), ("firm",))
+    assert [len(one) for one in data.series] == [20, 20, 20]
+
+
+def test_numbers_that_repeat_are_no_time_where_text_does_not_tell_their_rows_apart(tmp_path):
+    table = crossed(("firm", ["US Steel", "IBM"]), ("step", range(30))).assign(step=lambda t: t.step % 15)
+    data = read(written(table, tmp_path))
+    assert says(data, "'step' holds numbers that repeat") and not data.id_columns
