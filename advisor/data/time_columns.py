@@ -248,10 +248,9 @@ def _told_apart(table: Table, stamps: np.ndarray, without: set[str], together: i
 
 def _in_words(table: Table, stamps: np.ndarray, options: ReadOptions) -> bool:
     """Return whether a column of text tells all rows of the same step number apart, and a tenth of the rows repeat."""
-    texts = [name for name in table.names if table.kinds[name] == "text" and name not in options.target]
-    found = [codes for name in texts if (codes := id_codes(table, name)) is not None]
+    others = {name for name in table.names if table.kinds[name] != "text"}
     often = 10 * len(np.unique(stamps)) <= 9 * len(stamps)
-    return often and any(repeats(codes, stamps) == 0 for codes in found)
+    return often and _told_apart(table, stamps, {*others, *options.target})
 
 
 def _finest_first(table: Table, candidates: list[str]) -> list[str]:

@@ -4,11 +4,8 @@ import time
 from concurrent.futures import Future
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from advisor.data.rows import Rows
-from advisor.data.stack import SeriesStack
 from advisor.runs import Run
 from advisor.search import driver, refit
 from advisor.search.clock import Clock
@@ -16,14 +13,12 @@ from advisor.search.context import Settings
 from advisor.search.driver import Search
 from advisor.search.finals import NO_FINAL, Finals
 from advisor.search.jobs import Result
-from advisor.search.problem import Plan, Problem
 from advisor.search.race import Candidate, Race
 from advisor.search.recipes import start
 from advisor.search.refit import Refit
 from advisor.search.rungs import Rungs
 from profiles.budget import Budget
 
-PLAN = Plan(task="classify", channels=1, classes=2, folds=2, length=20, test_words="t")
 NOTHING_LEFT_S = 57.6
 
 
@@ -47,15 +42,13 @@ class Answering:
 
 
 @pytest.fixture
-def part(tmp_path, monkeypatch):
+def part(tmp_path, monkeypatch, ten_rows):
     """Return a function that makes a part of a run of a minute, of which so many seconds are over."""
     monkeypatch.setattr(driver, "LocalPool", Answering)
-    rows = Rows(np.zeros((10, 20, 1), np.float32), np.full(10, 20), np.arange(10) % 2, np.ones(10), np.arange(10))
-    problem = Problem(PLAN, rows, np.arange(10) % 2, SeriesStack.of([]), np.zeros(0), rows)
 
     def make(over_s, trials=None, budget=None):
         clock = Clock(time.monotonic() - over_s, None if trials else 60.0)
-        found = Search(problem, Settings(budget or Budget(), "cpu", 0, trials, 2), clock, Run(tmp_path), print)
+        found = Search(ten_rows, Settings(budget or Budget(), "cpu", 0, trials, 2), clock, Run(tmp_path), print)
         found.context.families = ("gru", "conv", "lstm")
         return found
 
@@ -66,7 +59,7 @@ def final(search, *families, width=None):
     """Hold the final of families that were trained, best first; return the jobs that it asked of the workers."""
     at, race = search.context, Race(Rungs((2,), 1.0, 1), True)
     for number, family in enumerate(families):
-        knobs = start(family, PLAN)
+        knobs = start(family, at.plan)
         gated = at.gate.admit(family, knobs.model_copy(update={"width": width}) if width else knobs)
         race.all.append(Candidate(number, gated, False, [0.9]))
         at.ledger.record(gated, "complete", Result(), quality=0.9)

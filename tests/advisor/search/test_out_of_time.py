@@ -3,11 +3,8 @@
 import time
 from concurrent.futures import Future
 
-import numpy as np
 import pytest
 
-from advisor.data.rows import Rows
-from advisor.data.stack import SeriesStack
 from advisor.runs import Run
 from advisor.search import driver
 from advisor.search.clock import Clock
@@ -16,13 +13,11 @@ from advisor.search.driver import Search
 from advisor.search.executors import PASSING
 from advisor.search.finals import NO_FINAL, SHORTEST_HEAT_S, Finals
 from advisor.search.jobs import Result
-from advisor.search.problem import Plan, Problem
 from advisor.search.race import Candidate, Race
 from advisor.search.recipes import start
 from advisor.search.rungs import Rungs
 from profiles.budget import Budget
 
-PLAN = Plan(task="classify", channels=1, classes=2, folds=2, length=20, test_words="t")
 FAILED = "the loss became nan"
 
 
@@ -43,16 +38,14 @@ class Failing:
 
 
 @pytest.fixture
-def search(tmp_path, monkeypatch):
+def search(tmp_path, monkeypatch, ten_rows):
     """Return a function that makes a search of a minute, of which so many seconds are over."""
     monkeypatch.setattr(driver, "LocalPool", Failing)
-    rows = Rows(np.zeros((10, 20, 1), np.float32), np.full(10, 20), np.arange(10) % 2, np.ones(10), np.arange(10))
-    problem = Problem(PLAN, rows, np.arange(10) % 2, SeriesStack.of([]), np.zeros(0), rows)
 
     def make(over_s):
         said = []
         clock = Clock(time.monotonic() - over_s, 60.0)
-        made = Search(problem, Settings(Budget(), "cpu", 0, None, 2), clock, Run(tmp_path), said.append)
+        made = Search(ten_rows, Settings(Budget(), "cpu", 0, None, 2), clock, Run(tmp_path), said.append)
         return made, said
 
     return make
@@ -72,7 +65,7 @@ def test_a_baseline_without_time_was_not_tried_and_one_that_broke_has_failed(why
 def final(made, families=("gru", "conv")):
     """Hold the final of families that were trained."""
     race, gate = Race(Rungs((2,), 1.0, 1), True), made.context.gate
-    race.all = [Candidate(i, gate.admit(f, start(f, PLAN)), False, [0.9]) for i, f in enumerate(families)]
+    race.all = [Candidate(i, gate.admit(f, start(f, made.plan)), False, [0.9]) for i, f in enumerate(families)]
     Finals(made.context, race).run()
 
 
